@@ -1,0 +1,57 @@
+"""create_app: all wiring on one page, floor by floor."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from flask import Flask
+
+from .config import Settings, from_environment
+from .db import Database
+from .http import Api, Json, document_problems
+
+_ROOMS_WITH_TABLES = ("auth", "districts", "basemap", "stores", "checkins", "offers", "discovery")
+
+
+def import_models() -> None:
+    """Makes every table known to Base.metadata."""
+    for room in _ROOMS_WITH_TABLES:
+        import_module(f"{__package__}.{room}.models")
+
+
+def create_app(settings: Settings | None = None, *, database: Database | None = None) -> Flask:
+    """The service. Raises BadSettings where the environment asks for something that cannot be."""
+    from .auth import views as auth
+    from .checkins import views as checkins
+    from .discovery import views as discovery
+    from .districts import views as districts
+    from .maps import views as maps
+    from .offers import views as offers
+    from .ops import views as ops
+    from .stores import service as stores_service
+    from .stores import views as stores
+
+    import_models()
+    settings = settings or from_environment()
+    app = Flask("geo_o2o", static_folder=None)
+    app.json = Json(app)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        API_TITLE="geo_o2o",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.extensions["settings"] = settings
+    app.extensions["database"] = database or Database(settings)
+
+    ops.observe(app)
+    auth.guard(app)
+    api = Api(app, spec_kwargs=ops.api_page())
+    for room in (auth, districts, stores, checkins, offers, discovery, maps, ops):
+        api.register_blueprint(room.blueprint)
+    districts.follow_changes(app, before=stores_service.stores_in_district, after=stores_service.place_again)
+    ops.publish(app)
+    document_problems(api)
+    return app

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from .models import ApiKey, IdempotencyKey, Merchant
+
+
+def find_key(session: Session, prefix: str) -> ApiKey | None:
+    """A live key by its prefix."""
+    return session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)))
+
+
+def list_keys(session: Session) -> Sequence[tuple[ApiKey, str | None]]:
+    """Every key with its merchant's name, newest first."""
+    rows = session.execute(
+        sa.select(ApiKey, Merchant.name).outerjoin(Merchant, ApiKey.merchant_id == Merchant.id).order_by(ApiKey.created_at.desc(), ApiKey.id)
+    )
+    return [(key, name) for key, name in rows]
+
+
+def find_merchant(session: Session, merchant_id: UUID) -> Merchant | None:
+    return session.get(Merchant, merchant_id)
+
+
+def find_merchant_by_name(session: Session, name: str) -> Merchant | None:
+    return session.scalar(sa.select(Merchant).where(Merchant.name == name))
+
+
+def list_merchants(session: Session) -> Sequence[Merchant]:
+    return session.scalars(sa.select(Merchant).order_by(Merchant.name)).all()
+
+
+def claim_idempotency_key(
+    session: Session, *, caller_id: UUID, key: str, request_hash: bytes, resource_id: UUID, now: datetime
+) -> IdempotencyKey | None:
+    """Writes the key, or returns the row that already has it; waits for a twin that is still under way."""
+    written = session.scalar(
+        insert(IdempotencyKey)
+        .values(caller_id=caller_id, key=key, request_hash=request_hash, resource_id=resource_id, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(IdempotencyKey.resource_id)
+    )
+    return None if written else session.get(IdempotencyKey, (caller_id, key))
+
+
+def forget_idempotency_keys(session: Session, *, before: datetime) -> int:
+    deleted: Any = session.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.created_at < before))
+    return int(deleted.rowcount)

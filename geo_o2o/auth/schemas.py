@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import marshmallow as ma
+
+from ..fields import Schema, Text
+
+
+class MerchantRequest(Schema):
+    name = Text(longest=200, required=True)
+
+
+class MerchantResponse(ma.Schema):
+    id = ma.fields.UUID()
+    name = ma.fields.String()
+    created_at = ma.fields.AwareDateTime(format="iso")
+
+
+class MerchantList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(MerchantResponse))
+    next = ma.fields.String(allow_none=True)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from ..caller import Caller
+from ..errors import InvalidInput, NotFound, Unauthenticated
+from ..geo.ids import RANDOM_BITS, unlocated_id
+from . import queries
+from .access import ROLES
+from .keys import format_key, hash_secret, parse_key, same_hash
+from .models import ApiKey, Merchant
+
+# Within this time a retry finds the first answer (design: trust, section 2).
+IDEMPOTENCY_LIFE = timedelta(hours=24)
+
+
+class IdempotencyKeyReused(InvalidInput):
+    code = "idempotency_key_reused"
+
+
+def add_merchant(session: Session, *, name: str, now: datetime) -> Merchant:
+    """The merchant of that name, made where there is none."""
+    found = queries.find_merchant_by_name(session, name)
+    if found is None:
+        found = Merchant(id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)), name=name, created_at=now)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def create_key(session: Session, *, role: str, name: str, merchant: Merchant | None, now: datetime) -> tuple[ApiKey, str]:
+    """A new key and its text, which is kept nowhere.
+
+    Raises InvalidInput where the role is unknown, or a store's key has no merchant, or another role's key has one.
+    """
+    if role not in ROLES:
+        raise InvalidInput(f"role must be one of {', '.join(ROLES)}, found {role!r}", errors={"role": ["unknown"]})
+    if (role == "store") != (merchant is not None):
+        raise InvalidInput("a key of role store belongs to a merchant, and no other does", errors={"merchant": ["see role"]})
+    text = format_key(role, prefix=secrets.token_bytes(4), secret=secrets.token_bytes(32))
+    _, _, prefix, secret = text.split("_")
+    key = ApiKey(
+        id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)),
+        role=role,
+        merchant_id=merchant.id if merchant else None,
+        name=name,
+        prefix=prefix,
+        secret_hash=hash_secret(secret),
+        created_at=now,
+    )
+    session.add(key)
+    session.flush()
+    return key, text
+
+
+def revoke_key(session: Session, *, prefix: str, now: datetime) -> ApiKey:
+    """Raises NotFound where no live key has that prefix."""
+    key = queries.find_key(session, prefix)
+    if key is None:
+        raise NotFound(f"no live key has the prefix {prefix!r}")
+    key.revoked_at = now
+    return key
+
+
+def identify(session: Session, text: str) -> Caller:
+    """The caller behind a key's text. Raises Unauthenticated."""
+    parsed = parse_key(text)
+    key = queries.find_key(session, parsed[0]) if parsed else None
+    if parsed is None or key is None or not same_hash(key.secret_hash, parsed[1]):
+        raise Unauthenticated("the API key is not known here, or was revoked")
+    return Caller(key_id=key.id, role=key.role, merchant_id=key.merchant_id)
+
+
+def once(session: Session, *, caller: Caller, key: str | None, request: Any, resource_id: UUID, now: datetime) -> UUID:
+    """The id under which a creating request is carried out: resource_id the first time, the first one's id ever after.
+
+    request: JSON, what was asked. key: the Idempotency-Key; None lets every request count as a first.
+    Raises IdempotencyKeyReused where the same key came with another request.
+    """
+    if key is None:
+        return resource_id
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
+    earlier = queries.claim_idempotency_key(session, caller_id=caller.key_id, key=key, request_hash=digest, resource_id=resource_id, now=now)
+    if earlier is None:
+        return resource_id
+    if earlier.request_hash != digest:
+        raise IdempotencyKeyReused("this Idempotency-Key was sent before with another request: take a new key")
+    return earlier.resource_id
+
+
+def forget_requests(session: Session, *, now: datetime) -> int:
+    """Drops idempotency keys past their life; returns how many."""
+    return queries.forget_idempotency_keys(session, before=now - IDEMPOTENCY_LIFE)

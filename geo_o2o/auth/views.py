@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from flask import Flask, current_app, g, request
+
+from ..caller import Caller
+from ..errors import Forbidden, Unauthenticated
+from ..http import Blueprint, database, settings, utcnow
+from . import queries, service
+from .access import PUBLIC, ROLES, access, mark_of
+from .models import Merchant
+from .schemas import MerchantList, MerchantRequest, MerchantResponse
+
+blueprint = Blueprint("merchants", __name__, url_prefix="/v1/merchants", description="Parties that own stores")
+
+# A page of keys that somebody invents must not grow the memory of a process.
+_MOST_REMEMBERED = 10_000
+
+
+@blueprint.get("")
+@access("merchants:write")
+@blueprint.response(200, MerchantList)
+def index() -> dict[str, Any]:
+    """All merchants by name."""
+    with database().read() as session:
+        return {"items": queries.list_merchants(session), "next": None}
+
+
+@blueprint.post("")
+@access("merchants:write")
+@blueprint.arguments(MerchantRequest)
+@blueprint.response(201, MerchantResponse)
+def create(body: dict[str, Any]) -> Merchant:
+    """The merchant of that name, made where there is none."""
+    with database().write() as session:
+        return service.add_merchant(session, name=body["name"], now=utcnow())
+
+
+def guard(app: Flask) -> None:
+    """Before every request: read the view's mark, find the caller, refuse a view without a mark."""
+    app.extensions["known_callers"] = {}
+
+    @app.before_request
+    def check() -> None:
+        if request.url_rule is None or request.method == "OPTIONS":
+            return  # the router answers: 404, 405 or the list of methods
+        mark = mark_of(app.view_functions[request.endpoint or ""])
+        if mark == PUBLIC:
+            return
+        g.caller = _identify(request.headers.get("Authorization", ""))
+        if mark is None:
+            raise Forbidden("this route does not say who may call it, so nobody may")
+        if mark not in ROLES[g.caller.role]:
+            raise Forbidden(f"a key of role {g.caller.role} has not the scope {mark}")
+
+
+def _identify(header: str) -> Caller:
+    kind, _, text = header.partition(" ")
+    if kind.lower() != "bearer" or not text:
+        raise Unauthenticated("send your API key as `Authorization: Bearer go_...`")
+    known: dict[bytes, tuple[float, Caller]] = current_app.extensions["known_callers"]
+    name = hashlib.sha256(text.encode()).digest()
+    found = known.get(name)
+    if found and found[0] > time.monotonic():
+        return found[1]
+    with database().read() as session:
+        caller = service.identify(session, text.strip())
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known[name] = (time.monotonic() + settings().key_cache_s, caller)
+    return caller

@@ -1,0 +1,19 @@
+"""Who sends the request, as a value handed to services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The owner of an API key. merchant_id is set for the role `store` and for no other."""
+
+    key_id: UUID
+    role: str
+    merchant_id: UUID | None
+
+    def may_change(self, merchant_id: UUID | None) -> bool:
+        """Whether a thing of this merchant (None: nobody's) is the caller's to change."""
+        return self.role == "admin" or (self.merchant_id is not None and self.merchant_id == merchant_id)

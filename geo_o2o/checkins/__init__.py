@@ -1,0 +1,1 @@
+"""Presence at a store: what a phone reports, how likely it was inside, and what that proves."""

@@ -1,0 +1,109 @@
+"""Every setting once, with its meaning and unit; read from the environment into one frozen object."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "GEO_O2O_"
+DEVELOPMENT_SECRET = "development-secret-do-not-use"
+SHORTEST_SECRET = 32
+# Written by the private cluster (cluster.py) into the data folder; used when no database is named.
+CLUSTER_FILE = "cluster.json"
+
+
+class BadSettings(Exception):
+    """The environment asks for something that cannot be; the message says which setting and why."""
+
+
+def setting(default: Any, meaning: str, unit: str = "") -> Any:
+    return field(default=default, metadata={"meaning": meaning, "unit": unit})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Each is read from GEO_O2O_ and its name in capitals; docs/settings.md lists them."""
+
+    env: str = setting("development", "`development` or `production`; production refuses development secrets and writes JSON logs")
+    data_dir: Path = setting(Path("var"), "folder for the private cluster, metrics and keys of this installation")
+    database_url: str = setting("", "PostgreSQL with PostGIS, as a URL; empty: the private cluster in data_dir")
+    read_url: str = setting("", "a streaming replica for reads, as a URL; empty: the same as database_url")
+    secret_key: str = setting(DEVELOPMENT_SECRET, "signs cursors; at least 32 characters in production")
+    host: str = setting("127.0.0.1", "address the service listens on")
+    port: int = setting(8000, "port the service listens on; the demonstration takes the next free one when it is busy")
+    workers: int = setting(2, "web processes of one host", "processes")
+    pool_size: int = setting(4, "database connections kept by one web process", "connections")
+    statement_timeout_ms: int = setting(5_000, "longest time of one statement of a web request", "milliseconds")
+    lock_timeout_ms: int = setting(2_000, "longest wait of a web request for a lock", "milliseconds")
+    connect_timeout_s: int = setting(2, "longest wait for a database connection", "seconds")
+    max_body_bytes: int = setting(2_000_000, "largest request body; more is answered 413", "bytes")
+    key_cache_s: int = setting(5, "how long a web process remembers an API key; a revoked key dies within this time", "seconds")
+    hours_horizon_d: int = setting(35, "how far opening hours are expanded ahead, and so how far open_at may ask", "days")
+    evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
+    worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
+
+    def __post_init__(self) -> None:
+        if self.env not in ("development", "production"):
+            raise BadSettings(f"{PREFIX}ENV must be development or production, found {self.env!r}")
+        if self.env == "production" and (self.secret_key == DEVELOPMENT_SECRET or len(self.secret_key) < SHORTEST_SECRET):
+            raise BadSettings(f"{PREFIX}SECRET_KEY must be a secret of {SHORTEST_SECRET} or more characters in production")
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, int) and value <= 0:
+                raise BadSettings(f"{variable(one)} must be a positive whole number, found {value}")
+        if self.port > 65_535:
+            raise BadSettings(f"{PREFIX}PORT must lie in 1..65535, found {self.port}")
+
+    def write_url(self) -> str:
+        """The database to write to: the named one, or the private cluster's.
+
+        Raises BadSettings where neither exists.
+        """
+        if self.database_url:
+            return as_sqlalchemy_url(self.database_url)
+        try:
+            cluster = json.loads((self.data_dir / CLUSTER_FILE).read_text())
+        except (OSError, ValueError) as missing:
+            raise BadSettings(f"no database: set {PREFIX}DATABASE_URL, or start the private one with `geo-o2o db up`") from missing
+        return str(cluster["url"])
+
+    def replica_url(self) -> str:
+        return as_sqlalchemy_url(self.read_url) if self.read_url else self.write_url()
+
+
+def variable(one: Field[Any]) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + one.name.upper()
+
+
+def as_sqlalchemy_url(url: str) -> str:
+    """Any of the usual spellings of a PostgreSQL URL as the one that names our driver."""
+    for spelling in ("postgres://", "postgresql://"):
+        if url.startswith(spelling):
+            return "postgresql+psycopg2://" + url[len(spelling) :]
+    return url
+
+
+def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment; empty variables count as absent.
+
+    Raises BadSettings, naming the variable.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for one in fields(Settings):
+        text = environ.get(variable(one), "")
+        if not text:
+            continue
+        if isinstance(one.default, int):
+            try:
+                values[one.name] = int(text)
+            except ValueError as failure:
+                raise BadSettings(f"{variable(one)} must be a whole number, found {text!r}") from failure
+        else:
+            values[one.name] = Path(text) if isinstance(one.default, Path) else text
+    return Settings(**{**values, **overrides})

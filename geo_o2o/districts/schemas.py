@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from geoalchemy2.shape import to_shape
+from marshmallow import ValidationError
+
+from ..fields import Area, BoundsField, Names, Schema, Text, WholeNumber
+from ..geo.point import Point
+from ..geo.shapes import to_geojson
+from .models import District
+
+_LAYER = ma.validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}$", error="expected a layer's name, as `business` or `administrative`")
+
+
+class PointField(ma.fields.Field[Point]):
+    """A point as `lng,lat`."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Point:
+        try:
+            lon, lat = (float(part) for part in str(value)[:100].split(","))
+            return Point(lon, lat)
+        except (ValueError, OverflowError) as failure:
+            raise ValidationError("expected `lng,lat` in degrees, longitude -180..180, latitude -90..90") from failure
+
+
+class DistrictFields(Schema):
+    layer = ma.fields.String(validate=_LAYER)
+    name = Text(longest=300)
+    names = Names()
+    area = Area()
+
+
+class DistrictRequest(DistrictFields):
+    class Meta(DistrictFields.Meta):
+        pass
+
+    layer = ma.fields.String(validate=_LAYER, load_default="business")
+    name = Text(longest=300, required=True)
+    area = Area(required=True)
+
+
+class DistrictChange(DistrictFields):
+    """Only what is sent changes."""
+
+
+class DistrictsAsked(Schema):
+    layer = ma.fields.String(validate=_LAYER)
+    contains = PointField(metadata={"description": "only districts that hold this point, as lng,lat", "example": "24.941,60.170"})
+    bbox = BoundsField()
+    limit = WholeNumber(low=1, high=1_000, load_default=100)
+    cursor = ma.fields.String()
+
+
+class DistrictSummary(ma.Schema):
+    id = ma.fields.UUID()
+    layer = ma.fields.String()
+    name = ma.fields.String()
+    names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
+    area_m2 = ma.fields.Float(metadata={"description": "area on the ellipsoid"})
+    bbox = ma.fields.List(ma.fields.Float(), metadata={"description": "west, south, east, north"})
+    source = ma.fields.String()
+    source_id = ma.fields.String()
+    attribution = ma.fields.String(allow_none=True)
+    version = ma.fields.Integer()
+
+
+class DistrictResponse(DistrictSummary):
+    area = ma.fields.Dict(metadata={"description": "GeoJSON MultiPolygon"})
+
+
+class DistrictList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(DistrictSummary))
+    next = ma.fields.String(allow_none=True)
+
+
+def dump_district(district: District, *, with_area: bool = False) -> dict[str, Any]:
+    area = to_shape(district.area)
+    body: dict[str, Any] = {
+        name: getattr(district, name) for name in ("id", "layer", "name", "names", "source", "source_id", "attribution", "version")
+    }
+    body["area_m2"] = round(district.area_m2, 1)
+    body["bbox"] = [round(value, 7) for value in area.bounds]
+    if with_area:
+        body["area"] = to_geojson(area)
+    return body

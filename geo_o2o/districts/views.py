@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response, current_app
+from sqlalchemy.orm import Session
+
+from ..auth.access import access
+from ..auth.service import once
+from ..http import Blueprint, caller, database, idempotency_key, next_cursor, path_id, position_of, utcnow, version_asked, with_version
+from . import queries, service
+from .schemas import DistrictChange, DistrictList, DistrictRequest, DistrictResponse, DistrictsAsked, dump_district
+
+blueprint = Blueprint("districts", __name__, url_prefix="/v1/districts", description="Named areas in layers")
+
+
+def follow_changes(app: Flask, *, before: Callable[[Session, UUID], Any], after: Callable[[Session, UUID, Any], None]) -> None:
+    """Lets a room above keep in step: `before` sees the old state and returns what `after` gets with the new one."""
+    app.extensions["district_followers"] = (before, after)
+
+
+def _followed(session: Session, district_id: UUID) -> Callable[[], None]:
+    before, after = current_app.extensions["district_followers"]
+    seen = before(session, district_id)
+    return lambda: after(session, district_id, seen)
+
+
+@blueprint.get("")
+@access("catalogue:read")
+@blueprint.arguments(DistrictsAsked, location="query")
+@blueprint.response(200, DistrictList)
+def index(asked: dict[str, Any]) -> dict[str, Any]:
+    """Districts by name: of a layer, in a box, or those that hold a point."""
+    position = position_of(asked)
+    with database().read() as session:
+        found = queries.list_districts(
+            session,
+            after=(position[0], UUID(position[1])) if position else None,
+            limit=asked["limit"] + 1,
+            layer=asked.get("layer"),
+            contains=asked.get("contains"),
+            bounds=asked.get("bbox"),
+        )
+    page = found[: asked["limit"]]
+    more = [page[-1].name, str(page[-1].id)] if len(found) > len(page) else None
+    return {"items": [dump_district(one) for one in page], "next": next_cursor(more, asked)}
+
+
+@blueprint.get("/<district_id>")
+@access("catalogue:read")
+@blueprint.response(200, DistrictResponse)
+def show(district_id: str) -> Response:
+    """One district with its outline."""
+    with database().read() as session:
+        district = service.get_district(session, path_id(district_id))
+    return with_version(dump_district(district, with_area=True), district.version)
+
+
+@blueprint.post("")
+@access("districts:write")
+@blueprint.arguments(DistrictRequest)
+@blueprint.response(201, DistrictResponse)
+def create(body: dict[str, Any]) -> Response:
+    """Add a district; the stores inside know it at once. Takes an Idempotency-Key."""
+    now = utcnow()
+    with database().write() as session:
+        wanted = service.new_district_id(now=now)
+        request = ["district", {**body, "area": body["area"].wkb_hex}]
+        district_id = once(session, caller=caller(), key=idempotency_key(), request=request, resource_id=wanted, now=now)
+        if district_id == wanted:
+            follow = _followed(session, district_id)
+            district = service.add_district(session, fields=body, district_id=district_id, now=now)
+            follow()
+        else:
+            district = service.get_district(session, district_id)
+        session.refresh(district)
+    return with_version(dump_district(district, with_area=True), district.version, status=201, location=f"/v1/districts/{district.id}")
+
+
+@blueprint.patch("/<district_id>")
+@access("districts:write")
+@blueprint.arguments(DistrictChange)
+@blueprint.response(200, DistrictResponse)
+def change(body: dict[str, Any], district_id: str) -> Response:
+    """Change what is sent of a district; needs If-Match."""
+    version, id_ = version_asked(), path_id(district_id)
+    with database().write() as session:
+        follow = _followed(session, id_)
+        district = service.change_district(session, district_id=id_, version=version, fields=body, now=utcnow())
+        follow()
+        session.refresh(district)
+    return with_version(dump_district(district, with_area=True), district.version)
+
+
+@blueprint.delete("/<district_id>")
+@access("districts:write")
+@blueprint.response(204)
+def remove(district_id: str) -> None:
+    """Remove a district; needs If-Match."""
+    version, id_ = version_asked(), path_id(district_id)
+    with database().write() as session:
+        follow = _followed(session, id_)
+        service.remove_district(session, district_id=id_, version=version)
+        follow()

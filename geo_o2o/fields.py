@@ -1,0 +1,170 @@
+"""Marshmallow fields for places: finite, in range, refused by the field's own name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from marshmallow import ValidationError
+
+from .geo.bounds import Bounds
+from .geo.crs import CRS_NAMES
+from .geo.shapes import InvalidShape, parse_area
+
+
+def described(kwargs: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The arguments of a field with defaults for what the API page shows of it."""
+    return {**kwargs, "metadata": {**defaults, **kwargs.get("metadata", {})}}
+
+
+class Schema(ma.Schema):
+    """What every schema here shares: an unknown name is an error, so that a misspelt filter is not silently ignored."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+class Number(ma.fields.Float):
+    """A finite number of degrees or metres in a closed range; true, "1e400", NaN and Infinity are none."""
+
+    def __init__(self, *, low: float, high: float, unit: str, **kwargs: Any):
+        self.low, self.high, self.unit = low, high, unit
+        # The bounds are documented here and checked below, because a Range lets NaN through.
+        super().__init__(**described(kwargs, description=f"{unit}, {low:g} to {high:g}", minimum=low, maximum=high))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        expected = f"expected a number of {self.unit} in {self.low:g}..{self.high:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
+            raise ValidationError(f"{expected}, found {type(value).__name__}")
+        try:
+            number = float(value)
+        except (ValueError, OverflowError) as failure:
+            raise ValidationError(f"{expected}, found {str(value)[:40]!r}") from failure
+        if not (math.isfinite(number) and self.low <= number <= self.high):
+            raise ValidationError(f"{expected}, found {str(value)[:40]}")
+        return number
+
+
+class Latitude(Number):
+    def __init__(self, **kwargs: Any):
+        super().__init__(low=-90.0, high=90.0, unit="degrees latitude", **kwargs)
+
+
+class Longitude(Number):
+    def __init__(self, **kwargs: Any):
+        super().__init__(low=-180.0, high=180.0, unit="degrees longitude", **kwargs)
+
+
+class WholeNumber(ma.fields.Integer):
+    """An integer in a closed range; 1.5, true and "1e3" are none."""
+
+    def __init__(self, *, low: int, high: int, unit: str = "", **kwargs: Any):
+        self.low, self.high = low, high
+        words = f"{unit + ', ' if unit else ''}{low} to {high}"
+        super().__init__(strict=True, **described(kwargs, description=words, minimum=low, maximum=high))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        expected = f"expected a whole number in {self.low}..{self.high}"
+        text = str(value)
+        if isinstance(value, bool | float) or len(text) > 20 or not text.lstrip("-").isascii() or not text.lstrip("-").isdigit():
+            raise ValidationError(f"{expected}, found {text[:40]!r}")
+        number = int(text)
+        if not self.low <= number <= self.high:
+            raise ValidationError(f"{expected}, found {number}")
+        return number
+
+
+class Text(ma.fields.String):
+    """Text of bounded length without control characters; what PostgreSQL cannot store (NUL, lone surrogates) is refused here."""
+
+    def __init__(self, *, longest: int, shortest: int = 1, **kwargs: Any):
+        self.longest, self.shortest = longest, shortest
+        super().__init__(**described(kwargs, minLength=shortest, maxLength=longest))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        if not self.shortest <= len(text) <= self.longest:
+            raise ValidationError(f"expected {self.shortest} to {self.longest} characters, found {len(text)}")
+        if any((ord(char) < 32 and char not in "\n\t") or 0xD800 <= ord(char) <= 0xDFFF for char in text):
+            raise ValidationError("expected text without control characters")
+        return text
+
+
+class Names(ma.fields.Dict):
+    """Names by language tag, as {"fi": "Kirjakauppa", "en": "Bookshop"}."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(
+            keys=ma.fields.String(validate=ma.validate.Regexp(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$", error="expected a language tag")),
+            values=Text(longest=200),
+            validate=ma.validate.Length(max=50),
+            **described(kwargs, example={"en": "Academic Bookshop"}),
+        )
+
+
+class BoundsField(ma.fields.Field[Bounds]):
+    """A box as `west,south,east,north` in degrees; west above east crosses the date line."""
+
+    def __init__(self, **kwargs: Any):
+        words = "west,south,east,north in degrees, WGS 84; west > east crosses the date line"
+        super().__init__(**described(kwargs, description=words, example="24.93,60.16,24.96,60.18"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Bounds:
+        parts = str(value).split(",")
+        if len(parts) != 4 or len(str(value)) > 200:
+            raise ValidationError("expected four numbers: west,south,east,north")
+        try:
+            return Bounds(*(float(part) for part in parts))
+        except (ValueError, OverflowError) as failure:
+            raise ValidationError(f"expected west,south,east,north in degrees: {failure}") from failure
+
+
+class Area(ma.fields.Dict):
+    """A GeoJSON Polygon or MultiPolygon."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**described(kwargs, description="GeoJSON Polygon or MultiPolygon, WGS 84, longitude first (RFC 7946)"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            return parse_area(value)
+        except InvalidShape as failure:
+            raise ValidationError(f"{failure.code}: {failure}") from failure
+
+
+class CrsField(ma.fields.String):
+    """Coordinate system of what is sent and received."""
+
+    def __init__(self, **kwargs: Any):
+        words = "coordinate system of the positions sent and received"
+        super().__init__(load_default="wgs84", validate=ma.validate.OneOf(CRS_NAMES), **described(kwargs, description=words))
+
+
+class Instant(ma.fields.AwareDateTime):
+    """An instant with its offset (RFC 3339), kept in UTC."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(format="iso", **described(kwargs, example="2026-11-21T17:30:00+02:00"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str) and len(value) > 40:
+            raise ValidationError("expected an instant with its offset, as 2026-11-21T17:30:00+02:00")
+        # A plus sign that was not percent-encoded arrives as a space.
+        text = value.replace(" ", "+") if isinstance(value, str) and value.count(" ") == 1 and "T" in value else value
+        try:
+            instant = super()._deserialize(text, attr, data, **kwargs)
+            return instant.astimezone(dt.UTC)
+        except (ValidationError, OverflowError, ValueError) as failure:
+            raise ValidationError("expected an instant with its offset, as 2026-11-21T17:30:00+02:00") from failure
+
+
+class Id(ma.fields.UUID):
+    """A public id."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> UUID:
+        if not isinstance(value, str) or len(value) != 36:
+            raise ValidationError("expected an id, a UUID of 36 characters")
+        return super()._deserialize(value, attr, data, **kwargs)

@@ -1,0 +1,101 @@
+"""Areas from GeoJSON: checked when they come in, so that nothing behind this file meets a broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import shapely
+from shapely.geometry import MultiPolygon, Polygon, shape
+from shapely.geometry.base import BaseGeometry
+from shapely.validation import explain_validity, make_valid
+
+from .bounds import Bounds
+
+MAX_VERTICES = 20_000
+# A part wider than half the world is nearly always one that was meant to cross the date line.
+_WIDEST_DEG = 180.0
+
+
+class InvalidShape(ValueError):
+    """The area cannot be taken as it is; `code` says why."""
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+def parse_area(geojson: Any, *, repair: bool = False) -> MultiPolygon:
+    """A GeoJSON Polygon or MultiPolygon, WGS 84, longitude first, as a valid multipolygon with rings turned as RFC 7946 asks.
+
+    repair: mend self-crossings (for files made by others) instead of refusing them.
+    Raises InvalidShape.
+    """
+    if not isinstance(geojson, Mapping) or geojson.get("type") not in ("Polygon", "MultiPolygon"):
+        raise InvalidShape("not_an_area", "expected a GeoJSON Polygon or MultiPolygon")
+    try:
+        _check_positions(geojson.get("coordinates"), depth=3 if geojson["type"] == "MultiPolygon" else 2)
+        area = shapely.force_2d(shape(geojson))
+    except InvalidShape:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, RecursionError) as failure:
+        raise InvalidShape("not_an_area", f"the coordinates do not form an area: {failure}") from failure
+    if not area.is_valid:
+        if not repair:
+            raise InvalidShape("area_invalid", f"the area is not simple: {explain_validity(area)}")
+        area = make_valid(area)
+    return _finish(area)
+
+
+def _finish(area: BaseGeometry) -> MultiPolygon:
+    polygons = [part for part in _polygons(area) if part.area > 0.0]
+    if not polygons:
+        raise InvalidShape("area_empty", "the area encloses nothing")
+    for polygon in polygons:
+        west, _, east, _ = polygon.bounds
+        if east - west > _WIDEST_DEG:
+            raise InvalidShape(
+                "area_crosses_date_line",
+                "a part spans more than 180 degrees of longitude: split it at the date line (RFC 7946, 3.1.9);"
+                " an area around a pole is not supported",
+            )
+    return MultiPolygon([shapely.geometry.polygon.orient(polygon) for polygon in polygons])
+
+
+def _polygons(area: BaseGeometry) -> Iterator[Polygon]:
+    if isinstance(area, Polygon):
+        yield area
+    elif hasattr(area, "geoms"):
+        for part in area.geoms:
+            yield from _polygons(part)
+
+
+def _check_positions(rings: Any, *, depth: int) -> int:
+    """Counts the vertices of nested coordinate arrays, refusing what shapely would take in silence."""
+    if not isinstance(rings, list) or not rings:
+        raise InvalidShape("not_an_area", "expected arrays of rings of positions")
+    if depth > 1:
+        vertices = sum(_check_positions(ring, depth=depth - 1) for ring in rings)
+        if vertices > MAX_VERTICES:
+            raise InvalidShape("too_many_vertices", f"an area may have {MAX_VERTICES} vertices, found {vertices}")
+        return vertices
+    if len(rings) < 4 or rings[0] != rings[-1]:
+        raise InvalidShape("ring_not_closed", f"a ring needs 4 or more positions and ends where it starts, found {len(rings)}")
+    for position in rings:
+        if not isinstance(position, list) or len(position) not in (2, 3):
+            raise InvalidShape("not_an_area", "a position is [longitude, latitude]")
+        lon, lat = position[0], position[1]
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (lon, lat)):
+            raise InvalidShape("not_an_area", "a position holds numbers")
+        if not (-180.0 <= lon <= 180.0 and -90.0 <= lat <= 90.0):
+            raise InvalidShape("position_out_of_range", f"longitude -180..180, latitude -90..90 expected, found {lon}, {lat}")
+    return len(rings)
+
+
+def bounds_of(area: BaseGeometry) -> list[Bounds]:
+    """One box per part, so that two parts at either side of the date line do not make one box around the world."""
+    return [Bounds(*part.bounds) for part in _polygons(area)]
+
+
+def to_geojson(area: BaseGeometry) -> dict[str, Any]:
+    return dict(shapely.geometry.mapping(area))

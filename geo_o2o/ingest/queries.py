@@ -1,0 +1,258 @@
+"""Set-wise loading: COPY into a temporary table, compare by fingerprint, write what differs. All in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .copy import Stream
+
+STORE_COLUMNS = (
+    "shard_cell", "id", "cell", "location", "category_id", "rating_sum", "rating_count", "price_band", "hours_id", "name", "names",
+    "brand", "address", "phone", "website", "tags", "opening_hours", "time_zone", "country", "footprint", "source_id", "source_hash",
+)  # fmt: skip
+# What a file says of a store and a rerun may change. Ratings are left to it too: a source that has none says 0.
+_CHANGED = (
+    "cell", "location", "category_id", "price_band", "hours_id", "name", "names", "brand", "address", "phone", "website", "tags",
+    "opening_hours", "time_zone", "country", "footprint", "source_hash",
+)  # fmt: skip
+
+_INCOMING = """
+CREATE TEMPORARY TABLE incoming (
+    shard_cell bigint, id uuid, cell bigint, location geography(Point, 4326), category_id smallint, rating_sum integer,
+    rating_count integer, price_band smallint, hours_id bigint, name text, names jsonb, brand text, address jsonb, phone text,
+    website text, tags text[], opening_hours text, time_zone text, country text, footprint geometry(MultiPolygon, 4326),
+    source_id text, source_hash bigint,
+    old_shard_cell bigint, old_id uuid, fate text
+) ON COMMIT DROP
+"""
+
+
+def lock_source(session: Session, source: str) -> None:
+    """Two loads of one source run one after the other; the second then finds everything unchanged."""
+    session.execute(sa.text("SET LOCAL lock_timeout = 0"))
+    session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"load {source}"})
+
+
+def copy_stores(session: Session, lines: Iterable[str], *, progress: Callable[[int], None] | None) -> None:
+    session.execute(sa.text("DROP TABLE IF EXISTS incoming"))
+    session.execute(sa.text(_INCOMING))
+    _copy(session, f"COPY incoming ({', '.join(STORE_COLUMNS)}) FROM STDIN", lines, progress)
+
+
+def _copy(session: Session, command: str, lines: Iterable[str], progress: Callable[[int], None] | None) -> None:
+    raw = session.connection().connection.driver_connection
+    with raw.cursor() as cursor:  # type: ignore[union-attr]
+        stream = Stream(lines, progress=progress)
+        try:
+            cursor.copy_expert(command, stream, size=1 << 18)
+        except psycopg2.Error:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise
+
+
+# The bulk of a file lies within these quantiles, and half as far again outside. A row outside whose swapped point lies inside was
+# written latitude first. Below _ENOUGH_ROWS there is no bulk to compare with.
+_ENOUGH_ROWS = 50
+_SWAPPED = """
+WITH bulk AS (
+    SELECT percentile_cont(ARRAY[0.02, 0.98]) WITHIN GROUP (ORDER BY ST_X(location::geometry)) AS x,
+           percentile_cont(ARRAY[0.02, 0.98]) WITHIN GROUP (ORDER BY ST_Y(location::geometry)) AS y, count(*) AS number
+      FROM incoming
+), room AS (
+    SELECT x[1] - greatest(x[2] - x[1], 1) / 2 AS west, x[2] + greatest(x[2] - x[1], 1) / 2 AS east,
+           y[1] - greatest(y[2] - y[1], 1) / 2 AS south, y[2] + greatest(y[2] - y[1], 1) / 2 AS north, number FROM bulk
+)
+DELETE FROM incoming i USING room r
+ WHERE r.number >= :enough
+   AND NOT (ST_X(i.location::geometry) BETWEEN r.west AND r.east AND ST_Y(i.location::geometry) BETWEEN r.south AND r.north)
+   AND ST_Y(i.location::geometry) BETWEEN r.west AND r.east AND ST_X(i.location::geometry) BETWEEN r.south AND r.north
+RETURNING i.source_id, ST_X(i.location::geometry), ST_Y(i.location::geometry)
+"""
+
+
+def drop_swapped(session: Session) -> Sequence[tuple[str, float, float]]:
+    """Takes out rows whose axes are swapped, judged by where the rest of the file lies; (source id, lon, lat) of each."""
+    return [(row[0], row[1], row[2]) for row in session.execute(sa.text(_SWAPPED), {"enough": _ENOUGH_ROWS})]
+
+
+def compare_stores(session: Session, source: str) -> dict[str, int]:
+    """Marks each incoming row new, changed, unchanged or moved (to another shard); counts by fate."""
+    session.execute(
+        sa.text(
+            "UPDATE incoming i SET old_shard_cell = s.shard_cell, old_id = s.id,"
+            " fate = CASE WHEN s.source_hash = i.source_hash THEN 'unchanged' WHEN s.shard_cell = i.shard_cell THEN 'changed' ELSE 'moved' END"
+            " FROM stores s WHERE s.source = :source AND s.source_id = i.source_id AND s.status IN ('live', 'closed')"
+        ),
+        {"source": source},
+    )
+    # A store that its owner removed through the API stays removed, whatever the file says.
+    session.execute(
+        sa.text(
+            "UPDATE incoming i SET fate = 'unchanged' FROM stores s"
+            " WHERE i.fate IS NULL AND s.source = :source AND s.source_id = i.source_id AND s.status = 'removed'"
+        ),
+        {"source": source},
+    )
+    rows = session.execute(sa.text("SELECT coalesce(fate, 'new') AS fate, count(*) AS number FROM incoming GROUP BY 1"))
+    return {row.fate: row.number for row in rows}
+
+
+def write_stores(session: Session, source: str, *, now: datetime) -> None:
+    """Writes new, changed and moved rows. Sorted by cell, so that neighbours meet in the indexes' pages."""
+    values = {"source": source, "now": now}
+    columns = ", ".join(STORE_COLUMNS)
+    session.execute(
+        sa.text(
+            f"UPDATE stores s SET {', '.join(f'{name} = i.{name}' for name in _CHANGED)},"
+            " rating_sum = CASE WHEN i.rating_count > 0 THEN i.rating_sum ELSE s.rating_sum END,"
+            " rating_count = CASE WHEN i.rating_count > 0 THEN i.rating_count ELSE s.rating_count END,"
+            " rating_sample = CASE WHEN i.rating_count > 0 THEN false ELSE s.rating_sample END,"
+            " version = s.version + 1, updated_at = :now"
+            " FROM incoming i WHERE i.fate = 'changed' AND s.shard_cell = i.shard_cell AND s.id = i.old_id"
+        ),
+        values,
+    )
+    session.execute(
+        sa.text(
+            "UPDATE stores s SET status = 'moved', moved_to = i.id, version = s.version + 1, updated_at = :now,"
+            " source_id = s.source_id || ' until ' || CAST(:now AS text)"
+            " FROM incoming i WHERE i.fate = 'moved' AND s.shard_cell = i.old_shard_cell AND s.id = i.old_id"
+        ),
+        values,
+    )
+    session.execute(sa.text("INSERT INTO store_moves (old_id, new_id, moved_at) SELECT old_id, id, :now FROM incoming WHERE fate = 'moved'"), values)
+    session.execute(
+        sa.text(
+            f"INSERT INTO stores ({columns}, rating_sample, status, source, version, created_at, updated_at)"
+            f" SELECT {columns}, false, 'live', :source, 1, :now, :now FROM incoming WHERE fate IS NULL OR fate = 'moved' ORDER BY cell"
+        ),
+        values,
+    )
+
+
+def changed_shards(session: Session) -> Sequence[int]:
+    return session.scalars(sa.text("SELECT DISTINCT shard_cell FROM incoming WHERE fate IS DISTINCT FROM 'unchanged'")).all()
+
+
+def place_loaded_in_districts(session: Session, source: str, *, shard_cells: Sequence[int]) -> None:
+    """Gives new, changed and moved stores their districts."""
+    if not session.scalar(sa.text("SELECT EXISTS (SELECT FROM districts)")):
+        return
+    values = {"source": source, "shard_cells": list(shard_cells)}
+    session.execute(
+        sa.text(
+            "DELETE FROM store_districts d USING incoming i WHERE d.shard_cell = ANY(:shard_cells) AND i.fate = 'changed'"
+            " AND d.shard_cell = i.shard_cell AND d.store_id = i.old_id"
+        ),
+        values,
+    )
+    session.execute(
+        sa.text(
+            "INSERT INTO store_districts (shard_cell, store_id, layer, district_id)"
+            " SELECT DISTINCT ON (s.shard_cell, s.id, d.layer) s.shard_cell, s.id, d.layer, d.id"
+            " FROM incoming i JOIN stores s ON s.shard_cell = i.shard_cell AND s.id = CASE WHEN i.fate = 'changed' THEN i.old_id ELSE i.id END"
+            " JOIN districts d ON ST_Covers(d.area, s.location::geometry)"
+            " WHERE s.shard_cell = ANY(:shard_cells) AND i.fate IS DISTINCT FROM 'unchanged'"
+            " ORDER BY s.shard_cell, s.id, d.layer, d.area_m2, d.id"
+            " ON CONFLICT (shard_cell, store_id, layer) DO UPDATE SET district_id = excluded.district_id"
+        ),
+        values,
+    )
+
+
+def analyze(session: Session, *tables: str) -> None:
+    for table in tables:
+        session.execute(sa.text(f"ANALYZE {table}"))
+
+
+def loaded_sources(session: Session) -> Sequence[Any]:
+    return session.execute(sa.text("SELECT source FROM attributions")).all()
+
+
+def write_attribution(session: Session, *, source: str, attribution: str, licence: str, now: datetime) -> None:
+    session.execute(
+        sa.text(
+            "INSERT INTO attributions (source, attribution, licence, loaded_at) VALUES (:source, :attribution, :licence, :now)"
+            " ON CONFLICT (source) DO UPDATE SET attribution = excluded.attribution, licence = excluded.licence, loaded_at = excluded.loaded_at"
+        ),
+        {"source": source, "attribution": attribution, "licence": licence, "now": now},
+    )
+
+
+# --- basemap -----------------------------------------------------------------------------------------------------------------
+
+_BASEMAP_COLUMNS = "source_id, layer, kind, name, names, shape, source_hash"
+
+
+def copy_basemap(session: Session, lines: Iterable[str], *, progress: Callable[[int], None] | None) -> None:
+    session.execute(
+        sa.text(
+            "CREATE TEMPORARY TABLE incoming_basemap (source_id text PRIMARY KEY, layer text, kind text, name text, names jsonb,"
+            " shape geometry(Geometry, 4326), source_hash bigint) ON COMMIT DROP"
+        )
+    )
+    _copy(session, f"COPY incoming_basemap ({_BASEMAP_COLUMNS}) FROM STDIN", lines, progress)
+
+
+def write_basemap(session: Session, source: str) -> dict[str, int]:
+    """Writes new and changed features; counts by fate."""
+    counted = session.execute(
+        sa.text(
+            "SELECT count(*) FILTER (WHERE b.source_id IS NULL) AS new,"
+            " count(*) FILTER (WHERE b.source_hash <> i.source_hash) AS changed,"
+            " count(*) FILTER (WHERE b.source_hash = i.source_hash) AS unchanged"
+            " FROM incoming_basemap i LEFT JOIN basemap_features b ON b.source = :source AND b.source_id = i.source_id"
+        ),
+        {"source": source},
+    ).one()
+    session.execute(
+        sa.text(
+            f"INSERT INTO basemap_features (source, {_BASEMAP_COLUMNS}) SELECT :source, {_BASEMAP_COLUMNS} FROM incoming_basemap"
+            " ON CONFLICT (source, source_id) DO UPDATE SET layer = excluded.layer, kind = excluded.kind, name = excluded.name,"
+            " names = excluded.names, shape = excluded.shape, source_hash = excluded.source_hash"
+            " WHERE basemap_features.source_hash <> excluded.source_hash"
+        ),
+        {"source": source},
+    )
+    return dict(counted._mapping)
+
+
+# --- districts ---------------------------------------------------------------------------------------------------------------
+
+
+def districts_of_source(session: Session, source: str) -> dict[str, tuple[UUID, int | None]]:
+    """Id and fingerprint of each district of a source, by source id."""
+    rows = session.execute(sa.text("SELECT source_id, id, source_hash FROM districts WHERE source = :source"), {"source": source})
+    return {row.source_id: (row.id, row.source_hash) for row in rows}
+
+
+def sample_targets(session: Session) -> Sequence[Any]:
+    """Live stores that nobody has rated, or whose rating is a sample, in an order that does not depend on ids."""
+    return session.execute(
+        sa.text(
+            "SELECT shard_cell, id, source, source_id, category_id, price_band, rating_count FROM stores"
+            " WHERE status = 'live' AND (rating_count = 0 OR rating_sample) ORDER BY source, source_id"
+        )
+    ).all()
+
+
+def write_sample_ratings(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    session.execute(
+        sa.text(
+            "UPDATE stores SET rating_sum = :rating_sum, rating_count = :rating_count, rating_sample = true, price_band = :price_band"
+            " WHERE shard_cell = :shard_cell AND id = :id"
+        ),
+        rows,
+    )
+
+
+def has_sample_offers(session: Session) -> bool:
+    return bool(session.scalar(sa.text("SELECT EXISTS (SELECT FROM offers WHERE sample AND status <> 'removed')")))

@@ -1,0 +1,59 @@
+"""What a load did, or would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InvalidInput
+from .rows import Refused
+
+# Refused rows shown on the screen; all of them go to the file of --report.
+SHOWN = 20
+# Kept in memory at most; a file with more broken rows than this is broken as a whole.
+_KEPT = 100_000
+
+
+class BrokenFile(InvalidInput):
+    """The file cannot be read to its end, so nothing of it is loaded."""
+
+    code = "broken_file"
+
+
+@dataclass
+class Report:
+    """Counts of one kind of row. notes: rows that were loaded with less than the file says, by reason."""
+
+    what: str
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    rows: list[Refused] = field(default_factory=list)
+
+    def refuse(self, row: Refused) -> None:
+        self.refused[row.reason] += 1
+        if len(self.rows) < _KEPT:
+            self.rows.append(row)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "what": self.what, "new": self.new, "changed": self.changed, "unchanged": self.unchanged, "moved": self.moved,
+            "refused": dict(self.refused), "notes": dict(self.notes),
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        counts = f"{self.what}: {self.new:,} new, {self.changed:,} changed, {self.unchanged:,} unchanged"
+        if self.moved:
+            counts += f", {self.moved:,} moved to another shard"
+        lines = [f"{counts}, {sum(self.refused.values()):,} refused"]
+        lines += [f"  refused {count:,} × {reason}" for reason, count in self.refused.most_common()]
+        lines += [f"  note {count:,} × {reason}" for reason, count in self.notes.most_common()]
+        lines += [f"    {row.where}: {row.reason}: {row.detail}" for row in self.rows[:SHOWN]]
+        if len(self.rows) > SHOWN:
+            lines.append(f"    … and {sum(self.refused.values()) - SHOWN:,} more; --report FILE writes all of them")
+        return lines

@@ -1,0 +1,120 @@
+"""What every reader yields: a row that can be loaded, or why one cannot. Here a row is checked, whatever file it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shapely.geometry import MultiPolygon
+from shapely.geometry.base import BaseGeometry
+
+from ..geo.point import Point
+from ..stores.categories import OTHER
+
+LONGEST_NAME = 300
+LONGEST_SOURCE_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRow:
+    """A store as a file has it, checked. time_zone None: that of the point. rating_sum: stars, 1 to 5 each."""
+
+    source_id: str
+    name: str
+    at: Point
+    category: str = OTHER
+    names: Mapping[str, str] = field(default_factory=dict)
+    brand: str | None = None
+    address: Mapping[str, str] = field(default_factory=dict)
+    phone: str | None = None
+    website: str | None = None
+    tags: tuple[str, ...] = ()
+    opening_hours: str | None = None
+    price_band: int | None = None
+    rating_sum: int = 0
+    rating_count: int = 0
+    footprint: MultiPolygon | None = None
+
+    def fingerprint(self) -> int:
+        """A signed 64-bit hash of everything above: two rows with the same one need no write."""
+        outline = self.footprint.wkb_hex if self.footprint is not None else ""
+        parts = (
+            self.name, self.at.lon, self.at.lat, self.category, tuple(sorted(self.names.items())), self.brand,
+            tuple(sorted(self.address.items())), self.phone, self.website, self.tags, self.opening_hours, self.price_band,
+            self.rating_sum, self.rating_count, outline,
+        )  # fmt: skip
+        return _hash64(parts)
+
+    def likeness(self) -> int:
+        """A hash that two entries of one and the same store share: name, position and address."""
+        return _hash64((self.name.casefold(), round(self.at.lon, 6), round(self.at.lat, 6), tuple(sorted(self.address.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class DistrictRow:
+    """A named area as a file has it, checked and repaired."""
+
+    source_id: str
+    name: str
+    area: MultiPolygon
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> int:
+        return _hash64((self.name, tuple(sorted(self.names.items())), self.area.wkb_hex))
+
+
+@dataclass(frozen=True, slots=True)
+class BasemapRow:
+    """A street, building, water body or piece of land."""
+
+    source_id: str
+    layer: str
+    kind: str
+    shape: BaseGeometry
+    name: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> int:
+        return _hash64((self.layer, self.kind, self.name, tuple(sorted(self.names.items())), self.shape.wkb_hex))
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that is not loaded. where: its line or id in the file. reason: a stable code."""
+
+    where: str
+    reason: str
+    detail: str
+
+
+def check_store(where: str, *, source_id: Any, name: Any, lon: Any, lat: Any, **rest: Any) -> StoreRow | Refused:
+    """A row from raw values, or the reason why there is none. lon, lat: text or numbers, degrees."""
+    shown = " ".join(str(name or "").split())
+    if not shown:
+        return Refused(where, "no_name", "a store needs a name")
+    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in shown):
+        return Refused(where, "bad_encoding", f"the name is not text in the file's encoding: {shown[:60]!a}")
+    if len(shown) > LONGEST_NAME:
+        return Refused(where, "name_too_long", f"at most {LONGEST_NAME} characters, found {len(shown)}")
+    try:
+        x, y = float(lon), float(lat)
+    except (TypeError, ValueError):
+        return Refused(where, "bad_point", f"longitude and latitude are numbers of degrees, found {str(lon)[:40]!r}, {str(lat)[:40]!r}")
+    if abs(y) > 90.0 >= abs(x) and abs(y) <= 180.0:
+        return Refused(where, "swapped_axes", f"latitude {y} cannot be; it looks like the longitude")
+    if x == 0.0 and y == 0.0:
+        return Refused(where, "bad_point", "0, 0 lies in the sea and means `not known`")
+    try:
+        at = Point(x, y)
+    except ValueError as failure:
+        return Refused(where, "bad_point", str(failure))
+    identity = str(source_id if source_id is not None else "").strip() or f"{_hash64((shown, x, y)) & (2**64 - 1):016x}"
+    if len(identity) > LONGEST_SOURCE_ID:
+        return Refused(where, "bad_id", f"an id has at most {LONGEST_SOURCE_ID} characters, found {len(identity)}")
+    return StoreRow(source_id=identity, name=shown, at=at, **rest)
+
+
+def _hash64(parts: Any) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,1 @@
+"""Maps: supply per cell and vector tiles."""

@@ -1,0 +1,59 @@
+"""Supply per cell, ready to be answered: rates, true areas, outlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import shapely
+from shapely.geometry import Polygon, box
+
+from ..geo.cells import area_km2, boundary, centre_of, to_hex
+from ..geo.shapes import to_geojson
+
+
+@dataclass(frozen=True)
+class CellSupply:
+    """What one H3 cell holds. stores_timed: those whose hours are known; stores_open: those of them that are open."""
+
+    cell: int
+    stores: int
+    offers: int
+    rating_sum: int
+    rating_count: int
+    stores_timed: int
+    stores_open: int
+
+
+def describe(supply: CellSupply) -> dict[str, Any]:
+    """The figures of a cell. Densities are by the cell's own true area: cells of one resolution differ by up to a factor of two."""
+    area = area_km2(supply.cell)
+    centre = centre_of(supply.cell)
+    return {
+        "cell": to_hex(supply.cell),
+        "lat": round(centre.lat, 7),
+        "lng": round(centre.lon, 7),
+        "area_km2": round(area, 9),
+        "stores": supply.stores,
+        "stores_per_km2": round(supply.stores / area, 3),
+        "offers": supply.offers,
+        "rating_mean": round(supply.rating_sum / supply.rating_count, 3) if supply.rating_count else None,
+        "rating_count": supply.rating_count,
+        "open_share": round(supply.stores_open / supply.stores_timed, 3) if supply.stores_timed else None,
+    }
+
+
+def feature(supply: CellSupply) -> dict[str, Any]:
+    """The same as a GeoJSON feature with the cell's outline."""
+    properties = describe(supply)
+    return {"type": "Feature", "id": properties["cell"], "geometry": outline(supply.cell), "properties": properties}
+
+
+def outline(cell: int) -> dict[str, Any]:
+    """GeoJSON outline of a cell, cut in two at the date line where it crosses it (RFC 7946, 3.1.9)."""
+    hexagon = Polygon(boundary(cell))
+    if hexagon.bounds[2] <= 180.0:
+        return to_geojson(hexagon)
+    west = hexagon.intersection(box(-180.0, -90.0, 180.0, 90.0))
+    east = shapely.transform(hexagon.intersection(box(180.0, -90.0, 540.0, 90.0)), lambda lonlat: lonlat - [360.0, 0.0])
+    return to_geojson(shapely.union_all([west, east]))

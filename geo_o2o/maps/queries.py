@@ -1,0 +1,167 @@
+"""Supply per cell, and vector tiles made by PostGIS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..geo.bounds import Bounds
+from ..geo.cells import shard_cells_of_bounds
+from ..geo.tiles import Tile
+from ..stores.categories import codes_by_id
+from .heat import CellSupply
+
+# Counts always come from the stores themselves at each resolution, never from sums over finer outlines: H3 cells do not tile
+# their parent exactly, but the digits of the index do.
+_SUPPLY = """
+SELECT h3_parent(s.cell, :resolution) AS cell, count(*) AS stores, sum(s.rating_sum) AS rating_sum, sum(s.rating_count) AS rating_count,
+       count(s.hours_id) AS stores_timed,
+       count(*) FILTER (WHERE (SELECT h.open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = s.hours_id)) AS stores_open,
+       sum((SELECT count(*) FROM offer_store o
+             WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)
+               AND o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz)))) AS offers
+  FROM stores s {joined}
+ WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND {which}
+ GROUP BY 1 ORDER BY 1 LIMIT :limit
+"""
+# The circle around a box lets the index on geography find the rows; the box itself is planar, as everybody draws it.
+IN_CIRCLE = "ST_DWithin(s.location, ST_SetSRID(ST_MakePoint(:lon, :lat), 4326)::geography, :radius_m)"
+_IN_BOX = (
+    "ST_Y(s.location::geometry) BETWEEN :south AND :north"
+    " AND CASE WHEN :west <= :east THEN ST_X(s.location::geometry) BETWEEN :west AND :east"
+    " ELSE ST_X(s.location::geometry) >= :west OR ST_X(s.location::geometry) <= :east END"
+)
+
+
+def supply_in_bounds(
+    session: Session, bounds: Bounds, *, resolution: int, at: datetime, category_ids: Sequence[int] | None, limit: int
+) -> list[CellSupply]:
+    """Supply of each cell that holds a store of the box. Raises AreaTooLarge."""
+    parameters = {**_box_parameters(bounds), "shard_cells": shard_cells_of_bounds(bounds)}
+    return _supply(session, f"{IN_CIRCLE} AND {_IN_BOX}", "", parameters, resolution, at, category_ids, limit)
+
+
+def supply_in_district(
+    session: Session, district_id: UUID, *, shard_cells: Sequence[int], resolution: int, at: datetime, category_ids: Sequence[int] | None, limit: int
+) -> list[CellSupply]:
+    """Supply of each cell that holds a store of the district; the sum over cells is the district's."""
+    joined = (
+        "JOIN store_districts d ON d.shard_cell = s.shard_cell AND d.store_id = s.id AND d.shard_cell = ANY(:shard_cells)"
+        " AND d.district_id = :district_id"
+    )
+    parameters = {"shard_cells": list(shard_cells), "district_id": district_id}
+    return _supply(session, "true", joined, parameters, resolution, at, category_ids, limit)
+
+
+def _supply(
+    session: Session, which: str, joined: str, parameters: dict[str, Any], resolution: int, at: datetime,
+    category_ids: Sequence[int] | None, limit: int,
+) -> list[CellSupply]:  # fmt: skip
+    if category_ids is not None:
+        which += " AND s.category_id = ANY(:category_ids)"
+        parameters["category_ids"] = list(category_ids)
+    rows = session.execute(sa.text(_SUPPLY.format(which=which, joined=joined)), {**parameters, "resolution": resolution, "at": at, "limit": limit})
+    return [CellSupply(row.cell, row.stores, int(row.offers), row.rating_sum, row.rating_count, row.stores_timed, row.stores_open) for row in rows]
+
+
+def _box_parameters(bounds: Bounds) -> dict[str, float]:
+    centre, radius_m = bounds.circle()
+    return {
+        "lon": centre.lon, "lat": centre.lat, "radius_m": radius_m,
+        "west": bounds.west, "south": bounds.south, "east": bounds.east, "north": bounds.north,
+    }  # fmt: skip
+
+
+# --- tiles -------------------------------------------------------------------------------------------------------------------
+
+_EXTENT, _MARGIN = 4096, 64
+# Below these zooms a layer would be too dense to read and too large to send.
+STORES_FROM_ZOOM, DISTRICTS_FROM_ZOOM, BASEMAP_FROM_ZOOM = 12, 4, 8
+_BUILDINGS_FROM_ZOOM, _MINOR_ROADS_FROM_ZOOM = 14, 13
+_MAJOR_ROADS = ["highway", "major_road"]
+_MOST_STORES = 20_000
+
+_STORES = """
+SELECT ST_AsMVT(tile, 'stores', 4096, 'geom') FROM (
+    SELECT s.id::text AS id, s.name, (CAST(:codes AS text[]))[s.category_id] AS category, s.rating_count,
+           CASE WHEN s.rating_count > 0 THEN round(s.rating_sum::numeric / s.rating_count, 2)::float8 END AS rating, s.rating_sample AS sample,
+           ST_AsMVTGeom(ST_Transform(s.location::geometry, 3857), ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
+      FROM stores s
+     WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND {in_circle}
+     ORDER BY s.rating_count DESC, s.id LIMIT :most
+) tile WHERE geom IS NOT NULL
+"""
+_DISTRICTS = """
+SELECT ST_AsMVT(tile, 'districts', 4096, 'geom') FROM (
+    SELECT d.id::text AS id, d.layer, d.name, d.names->>'en' AS "name:en",
+           ST_AsMVTGeom(ST_Transform(d.area, 3857), ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
+      FROM districts d
+     WHERE d.area && ST_Transform(ST_TileEnvelope(:z, :x, :y, margin => 64.0 / 4096), 4326)
+     ORDER BY d.area_m2 DESC, d.id
+) tile WHERE geom IS NOT NULL
+"""
+_AREAS = """
+SELECT ST_AsMVT(tile, :layer, 4096, 'geom') FROM (
+    SELECT b.kind, b.name, b.names->>'en' AS "name:en", b.names->>'zh' AS "name:zh",
+           ST_AsMVTGeom(ST_Transform(b.shape, 3857), ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
+      FROM basemap_features b
+     WHERE b.layer = :layer AND b.shape && ST_Transform(ST_TileEnvelope(:z, :x, :y, margin => 64.0 / 4096), 4326)
+     ORDER BY b.source, b.source_id
+) tile WHERE geom IS NOT NULL
+"""
+# Pieces of one street become one line, or its name would be chopped at every crossing.
+_ROADS = """
+SELECT ST_AsMVT(tile, 'roads', 4096, 'geom') FROM (
+    SELECT b.kind, b.name, max(b.names->>'en') AS "name:en", max(b.names->>'zh') AS "name:zh",
+           ST_AsMVTGeom(ST_Transform(ST_LineMerge(ST_Collect(b.shape ORDER BY b.source_id)), 3857),
+                        ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
+      FROM basemap_features b
+     WHERE b.layer = 'roads' AND (:all_roads OR b.kind = ANY(:major_roads))
+       AND b.shape && ST_Transform(ST_TileEnvelope(:z, :x, :y, margin => 64.0 / 4096), 4326)
+     GROUP BY b.kind, b.name, CASE WHEN b.name IS NULL THEN b.source_id END
+     ORDER BY b.kind, b.name
+) tile WHERE geom IS NOT NULL
+"""
+
+
+def stores_tile(session: Session, tile: Tile) -> bytes:
+    if tile.z < STORES_FROM_ZOOM:
+        return b""
+    bounds = tile.bounds()
+    codes = codes_by_id()
+    centre, radius_m = bounds.circle()
+    parameters = {
+        "z": tile.z, "x": tile.x, "y": tile.y, "most": _MOST_STORES, "shard_cells": shard_cells_of_bounds(bounds),
+        "codes": [codes.get(number, "") for number in range(1, max(codes) + 1)],
+        # With room for the margin around the tile, whose points are drawn over its edge.
+        "lon": centre.lon, "lat": centre.lat, "radius_m": radius_m * (1 + 2 * _MARGIN / _EXTENT),
+    }  # fmt: skip
+    return _bytes(session, _STORES.format(in_circle=IN_CIRCLE), parameters)
+
+
+def districts_tile(session: Session, tile: Tile) -> bytes:
+    return b"" if tile.z < DISTRICTS_FROM_ZOOM else _bytes(session, _DISTRICTS, _address(tile))
+
+
+def basemap_tile(session: Session, tile: Tile) -> bytes:
+    """Layers landuse, water, roads and buildings in one tile, from below to above."""
+    if tile.z < BASEMAP_FROM_ZOOM:
+        return b""
+    roads = {"all_roads": tile.z >= _MINOR_ROADS_FROM_ZOOM, "major_roads": _MAJOR_ROADS}
+    layers = ["landuse", "water", *(["buildings"] if tile.z >= _BUILDINGS_FROM_ZOOM else [])]
+    return b"".join(_bytes(session, _AREAS, {**_address(tile), "layer": layer}) for layer in layers) + _bytes(
+        session, _ROADS, {**_address(tile), **roads}
+    )
+
+
+def _address(tile: Tile) -> dict[str, Any]:
+    return {"z": tile.z, "x": tile.x, "y": tile.y}
+
+
+def _bytes(session: Session, text: str, parameters: dict[str, Any]) -> bytes:
+    return bytes(session.scalar(sa.text(text), parameters) or b"")

@@ -1,0 +1,108 @@
+"""Every SELECT and set-wise write on offers and their placements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ..geo.ids import shard_of
+from ..stores.models import Store, StoreMove
+from .models import Offer, Placement
+
+
+def find_offer(session: Session, offer_id: UUID, *, lock: bool = False) -> Offer | None:
+    query = sa.select(Offer).where(Offer.shard_cell == shard_of(offer_id), Offer.id == offer_id)
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def find_offers(session: Session, offer_ids: Sequence[UUID]) -> Sequence[Offer]:
+    """Those of the offers that exist, in no order."""
+    return session.scalars(
+        sa.select(Offer).where(_shards_of(Offer.shard_cell, offer_ids), Offer.id == sa.any_(sa.literal(list(offer_ids), sa.ARRAY(sa.Uuid))))
+    ).all()
+
+
+def walk_offers(
+    session: Session,
+    *,
+    after: tuple[int, UUID] | None,
+    limit: int,
+    merchant_id: UUID | None = None,
+    status: str | None = None,
+    changed_since: datetime | None = None,
+    public_only: bool = True,
+) -> Sequence[Offer]:
+    """Offers that were not removed, in the order of (shard_cell, id). public_only: without drafts."""
+    query = sa.select(Offer).where(Offer.status != "removed").order_by(Offer.shard_cell, Offer.id).limit(limit)
+    if public_only:
+        query = query.where(Offer.status != "draft")
+    if after is not None:
+        query = query.where(sa.tuple_(Offer.shard_cell, Offer.id) > sa.tuple_(sa.literal(after[0], sa.BigInteger), sa.literal(after[1])))
+    if merchant_id is not None:
+        query = query.where(Offer.merchant_id == merchant_id)
+    if status is not None:
+        query = query.where(Offer.status == status)
+    if changed_since is not None:
+        query = query.where(Offer.updated_at >= changed_since)
+    return session.scalars(query).all()
+
+
+def offers_in_store(session: Session, store_id: UUID, *, now: datetime) -> Sequence[Placement]:
+    """What a store offers at a moment, by title."""
+    return session.scalars(
+        sa.select(Placement)
+        .where(
+            Placement.shard_cell == shard_of(store_id),
+            Placement.store_id == store_id,
+            Placement.valid_from <= now,
+            sa.or_(Placement.valid_until.is_(None), Placement.valid_until > now),
+        )
+        .order_by(Placement.title, Placement.offer_id)
+    ).all()
+
+
+def live_stores(session: Session, store_ids: Sequence[UUID]) -> Sequence[Store]:
+    """Those of the stores that can hold an offer, locked against a move until the transaction ends."""
+    return session.scalars(
+        sa.select(Store)
+        .where(
+            _shards_of(Store.shard_cell, store_ids),
+            Store.id == sa.any_(sa.literal(list(store_ids), sa.ARRAY(sa.Uuid))),
+            Store.status.in_(["live", "closed"]),
+        )
+        .order_by(Store.shard_cell, Store.id)
+        .with_for_update(read=True)
+    ).all()
+
+
+def remove_placements(session: Session, offer_id: UUID, store_ids: Sequence[UUID]) -> None:
+    session.execute(
+        sa.delete(Placement).where(
+            _shards_of(Placement.shard_cell, store_ids),
+            Placement.store_id == sa.any_(sa.literal(list(store_ids), sa.ARRAY(sa.Uuid))),
+            Placement.offer_id == offer_id,
+        )
+    )
+
+
+def add_placements(session: Session, rows: Sequence[dict[str, object]]) -> None:
+    if rows:
+        session.execute(insert(Placement), rows)
+
+
+def moves_to_follow(session: Session, *, limit: int) -> Sequence[StoreMove]:
+    """Stores whose offers still hold at their old id, locked; rows that another worker holds are left to it."""
+    return session.scalars(sa.select(StoreMove).order_by(StoreMove.moved_at).limit(limit).with_for_update(skip_locked=True)).all()
+
+
+def offers_placed_at(session: Session, store_id: UUID) -> Sequence[UUID]:
+    return session.scalars(sa.select(Placement.offer_id).where(Placement.shard_cell == shard_of(store_id), Placement.store_id == store_id)).all()
+
+
+def _shards_of(column: sa.orm.attributes.InstrumentedAttribute[int], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
+    return column == sa.any_(sa.literal(sorted({shard_of(one) for one in ids}), sa.ARRAY(sa.BigInteger)))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from ..caller import Caller
+from ..errors import Forbidden, Gone, InvalidInput, NotFound, PreconditionFailed
+from ..geo.ids import RANDOM_BITS, shard_of, unlocated_id
+from ..stores.categories import tree
+from ..stores.models import Store
+from . import queries
+from .lifecycle import step
+from .models import Offer
+
+_MOVES_PER_BATCH = 50
+
+
+def new_offer_id(*, now: datetime) -> UUID:
+    return unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS))
+
+
+def get_offer(session: Session, offer_id: UUID, *, lock: bool = False) -> Offer:
+    """An offer that was not removed. Raises NotFound, Gone."""
+    offer = queries.find_offer(session, offer_id, lock=lock)
+    if offer is None:
+        raise NotFound(f"there is no offer {offer_id}")
+    if offer.status == "removed":
+        raise Gone(f"offer {offer_id} was removed")
+    return offer
+
+
+def get_visible_offer(session: Session, offer_id: UUID, *, caller: Caller) -> Offer:
+    """The same, but a draft exists only for those who may change it."""
+    offer = get_offer(session, offer_id)
+    if offer.status == "draft" and not caller.may_change(offer.merchant_id):
+        raise NotFound(f"there is no offer {offer_id}")
+    return offer
+
+
+def add_offer(session: Session, *, caller: Caller, fields: Mapping[str, Any], offer_id: UUID, now: datetime, sample: bool = False) -> Offer:
+    """A new offer, placed in its stores.
+
+    fields: as OfferRequest loads them.
+    Raises InvalidInput where a store does not exist or the offer ends before it begins, Forbidden where a store is another merchant's.
+    """
+    stores = _own_stores(session, caller, fields["store_ids"])
+    owners = {store.merchant_id for store in stores}
+    offer = Offer(
+        shard_cell=shard_of(offer_id), id=offer_id, status=fields["status"], kind=fields["kind"], title=fields["title"], titles={},
+        merchant_id=caller.merchant_id if caller.role == "store" else owners.pop() if len(owners) == 1 else None,
+        valid_from=now, store_ids=[], sample=sample, version=1, created_at=now, updated_at=now,
+    )  # fmt: skip
+    _set_fields(offer, fields)
+    offer.store_ids = [store.id for store in stores]
+    session.add(offer)
+    session.flush()
+    _place(session, offer, stores)
+    return offer
+
+
+def change_offer(session: Session, *, caller: Caller, offer_id: UUID, version: int, fields: Mapping[str, Any], now: datetime) -> Offer:
+    """Changes what the fields name, in the definition and in every store at once.
+
+    Raises what get_offer and add_offer raise; IllegalTransition; PreconditionFailed where the offer is not at that version any more.
+    """
+    offer = _changeable(session, caller, offer_id, version)
+    before = list(offer.store_ids)
+    _set_fields(offer, fields)
+    if "status" in fields:
+        offer.status = step(offer.status, fields["status"])
+    if "store_ids" in fields:
+        offer.store_ids = [store.id for store in _own_stores(session, caller, fields["store_ids"])]
+    offer.version += 1
+    offer.updated_at = now
+    session.flush()
+    queries.remove_placements(session, offer.id, before)
+    _place(session, offer, queries.live_stores(session, offer.store_ids))
+    return offer
+
+
+def remove_offer(session: Session, *, caller: Caller, offer_id: UUID, version: int, now: datetime) -> None:
+    """Takes an offer back; its id answers Gone from now on."""
+    offer = _changeable(session, caller, offer_id, version)
+    offer.status = step(offer.status, "removed")
+    offer.version += 1
+    offer.updated_at = now
+    queries.remove_placements(session, offer.id, offer.store_ids)
+
+
+def follow_moved_stores(session: Session, *, now: datetime) -> int:
+    """Lets offers follow stores that got a new id in another shard, one batch; returns how many stores. May be run twice without harm."""
+    moves = queries.moves_to_follow(session, limit=_MOVES_PER_BATCH)
+    for move in moves:
+        for offer_id in queries.offers_placed_at(session, move.old_id):
+            offer = queries.find_offer(session, offer_id, lock=True)
+            if offer is None:
+                continue
+            queries.remove_placements(session, offer.id, offer.store_ids)
+            offer.store_ids = [move.new_id if store_id == move.old_id else store_id for store_id in offer.store_ids]
+            offer.version += 1
+            offer.updated_at = now
+            session.flush()
+            _place(session, offer, queries.live_stores(session, offer.store_ids))
+        session.delete(move)
+    return len(moves)
+
+
+def _changeable(session: Session, caller: Caller, offer_id: UUID, version: int) -> Offer:
+    offer = get_offer(session, offer_id, lock=True)
+    if not caller.may_change(offer.merchant_id):
+        raise Forbidden("the offer belongs to another merchant")
+    if offer.version != version:
+        raise PreconditionFailed(f'the offer is at version "v{offer.version}", not "v{version}": read it again')
+    return offer
+
+
+def _own_stores(session: Session, caller: Caller, store_ids: Sequence[UUID]) -> Sequence[Store]:
+    wanted = set(store_ids)
+    stores = queries.live_stores(session, sorted(wanted))
+    missing = wanted - {store.id for store in stores}
+    if missing:
+        message = f"there is no store {min(missing)}" + (f", nor {len(missing) - 1} others of the list" if len(missing) > 1 else "")
+        raise InvalidInput(message, errors={"store_ids": [message]})
+    if not all(caller.may_change(store.merchant_id) for store in stores):
+        raise Forbidden("a store of the list belongs to another merchant")
+    return stores
+
+
+def _set_fields(offer: Offer, fields: Mapping[str, Any]) -> None:
+    for name in ("title", "titles", "description", "kind", "price_minor", "currency", "valid_from", "valid_until"):
+        if name in fields:
+            setattr(offer, name, fields[name])
+    if "category" in fields:
+        offer.category_id = tree()[fields["category"]].id if fields["category"] else None
+    if offer.valid_until is not None and offer.valid_until <= offer.valid_from:
+        message = "valid_until must lie after valid_from"
+        raise InvalidInput(message, errors={"valid_until": [message]})
+
+
+def _place(session: Session, offer: Offer, stores: Sequence[Store]) -> None:
+    """Writes what nearby needs of a live offer beside each of its stores."""
+    if offer.status != "live":
+        return
+    shared = {name: getattr(offer, name) for name in ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample")}
+    queries.add_placements(
+        session,
+        [
+            {
+                "shard_cell": store.shard_cell, "store_id": store.id, "offer_id": offer.id,
+                "category_id": offer.category_id or store.category_id, **shared,
+            }
+            for store in stores
+        ],
+    )  # fmt: skip

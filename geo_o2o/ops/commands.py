@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import cluster
+from ..config import Settings, from_environment
+from ..db import Database
+from . import logs
+from .demo import run_demo
+from .service import run_jobs, upgrade
+
+
+@click.group()
+def db() -> None:
+    """The private PostgreSQL cluster of this data folder, and migrations."""
+
+
+@db.command()
+def up() -> None:
+    """Start the private cluster, making it first where there is none; prints its URL."""
+    data_dir = from_environment().data_dir
+    found = cluster.up(data_dir)
+    cluster.keep(data_dir, kept=True)
+    click.echo(found.url)
+
+
+@db.command()
+def down() -> None:
+    """Stop the private cluster."""
+    data_dir = from_environment().data_dir
+    stopped = cluster.down(data_dir)
+    cluster.keep(data_dir, kept=False)
+    click.echo("stopped" if stopped else "was not running")
+
+
+@db.command(name="upgrade")
+def upgrade_command() -> None:
+    """Bring the database to the newest migration."""
+    upgrade(from_environment())
+    click.echo("the database is at the newest migration")
+
+
+@db.command()
+@click.option("--libpq", is_flag=True, help="For psql and other programs: without the name of our driver.")
+def url(libpq: bool) -> None:
+    """Print the URL of the database in use."""
+    text = from_environment().write_url()
+    click.echo(text.replace("+psycopg2", "") if libpq else text)
+
+
+@click.command()
+def serve() -> None:
+    """Run the web service; stops gracefully on SIGTERM or Ctrl-C."""
+    settings = from_environment()
+    settings.write_url()
+    run_server(settings)
+
+
+def run_server(settings: Settings) -> None:
+    metrics_dir = (settings.data_dir / f"metrics-{settings.port}").resolve()
+    shutil.rmtree(metrics_dir, ignore_errors=True)
+    metrics_dir.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+    Granian(
+        "geo_o2o.app:create_app",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        # One thread of Python per process: more would share one interpreter lock and only add waiting.
+        blocking_threads=1,
+        backlog=1024,
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        websockets=False,
+        log_access=False,
+    ).serve()
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="One round of every job, then stop.")
+def worker(once: bool) -> None:
+    """Run the periodic jobs: offers follow moved stores, opening hours are extended, what is old is erased."""
+    settings = from_environment()
+    logs.set_up(production=settings.env == "production")
+    database = Database(settings, statement_timeout_ms=60_000)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while True:
+        try:
+            run_jobs(database, settings, clock=lambda: datetime.now(UTC))
+        except SQLAlchemyError as failure:
+            logging.getLogger("geo_o2o").warning("the database does not answer, trying again: %s", str(failure).splitlines()[0])
+        if once or stop.wait(settings.worker_interval_s):
+            return
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Print the first nearby answer as JSON and exit.")
+def demo(once: bool) -> None:
+    """Everything at once: cluster, migrations, the fixture city, keys, service and worker."""
+    sys.exit(run_demo(from_environment(), once=once))
+
+
+@click.group(invoke_without_command=False)
+def bench() -> None:
+    """Measurements, from a checkout: `bench nearby`, `bench load`."""
+
+
+def _add_benchmarks() -> None:
+    """The benchmarks live beside the package, in bench/ of the checkout."""
+    root = Path(__file__).parents[2]
+    if (root / "bench" / "commands.py").exists():
+        sys.path.insert(0, str(root))
+        commands: Any = import_module("bench.commands")
+
+        bench.add_command(commands.nearby)
+        bench.add_command(commands.load)
+
+
+_add_benchmarks()

@@ -1,0 +1,228 @@
+"""The demonstration: from an empty data folder to a running service on a real city, and back to nothing running."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from .. import cluster
+from ..auth import service as auth
+from ..auth.access import ROLES
+from ..config import PREFIX, BadSettings, Settings
+from ..db import Database
+from ..errors import Unauthenticated
+from ..ingest import osm, queries
+from ..ingest import service as ingest
+from .service import upgrade
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "helsinki.osm.pbf"
+SEED = 20
+# The corner of Aleksanterinkatu and Mannerheimintie, where the loaded city begins.
+LAT, LNG = 60.1690, 24.9414
+_MERCHANT = "Demonstration merchant"
+_READY_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 15
+
+
+def run_demo(settings: Settings, *, once: bool) -> int:
+    """Runs until it is told to stop, or with `once` until it has printed one answer. Returns the exit code."""
+    settings = replace(settings, data_dir=settings.data_dir.resolve())
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with _alone(settings.data_dir), _database(settings), _services(settings) as (base, keys):
+            if once:
+                sys.stdout.write(json.dumps(_first_answer(base, keys), ensure_ascii=False, indent=2) + "\n")
+                return 0
+            _show(base, keys)
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Only one demonstration at a time in a data folder; the lock dies with its holder, also by SIGKILL."""
+    with (data_dir / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as failure:
+            raise BadSettings(f"another demonstration runs in {data_dir}; set {PREFIX}DATA_DIR to another folder") from failure
+        yield
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[None]:
+    """The database, up to date and with the city in it; the private cluster stops again unless `db up` asked to keep it."""
+    private = not settings.database_url
+    try:
+        if private:
+            _say("starting the private PostGIS cluster")
+            cluster.up(settings.data_dir)
+        upgrade(settings)
+        _load_city(settings)
+        yield
+    finally:
+        if private and not cluster.is_kept(settings.data_dir):
+            cluster.down(settings.data_dir)
+
+
+def _load_city(settings: Settings) -> None:
+    database = Database(settings, statement_timeout_ms=0)
+    try:
+        with database.read() as session:
+            if any(row.source == "osm" for row in queries.loaded_sources(session)):
+                return
+        _say("loading central Helsinki with sample ratings and offers")
+        now = datetime.now(UTC)
+        with database.write() as session:
+            ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(FIXTURE), attribution=osm.ATTRIBUTION, now=now)
+            stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
+            ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE))
+            samples = ingest.load_samples(session, seed=SEED, now=now)
+            queries.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
+            queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")
+        _say(f"{stores.new:,} stores, {samples.notes['offers']} sample offers")
+    finally:
+        database.close()
+
+
+def _keys(settings: Settings) -> dict[str, str]:
+    """One key per role, kept in the data folder and made anew where one is missing or was revoked."""
+    target = settings.data_dir / "keys.json"
+    kept: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(target.read_text())
+    database = Database(settings)
+    now = datetime.now(UTC)
+    try:
+        with database.write() as session:
+            for role in ROLES:
+                with contextlib.suppress(Unauthenticated):
+                    auth.identify(session, kept.get(role, ""))
+                    continue
+                merchant = auth.add_merchant(session, name=_MERCHANT, now=now) if role == "store" else None
+                _, kept[role] = auth.create_key(session, role=role, name="demonstration", merchant=merchant, now=now)
+    finally:
+        database.close()
+    target.touch(mode=0o600)
+    target.write_text(json.dumps(kept, indent=2))
+    return kept
+
+
+@contextlib.contextmanager
+def _services(settings: Settings) -> Iterator[tuple[str, dict[str, str]]]:
+    """The web service and the worker as processes of our own; yields the address and the keys."""
+    keys = _keys(settings)
+    port = cluster.free_port(settings.port)
+    if port != settings.port:
+        _say(f"port {settings.port} is busy, taking {port}")
+    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir)}
+    log_path = settings.data_dir / "service.log"
+    with log_path.open("ab") as log:
+        processes = [_start(command, environment, log) for command in ("serve", "worker")]
+        base = f"http://{settings.host}:{port}"
+        try:
+            _wait_until_ready(base, processes[0], log_path)
+            yield base, keys
+        finally:
+            _stop(processes)
+
+
+def _start(command: str, environment: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    libc = ctypes.CDLL(None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "geo_o2o", command],
+        env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        # Ctrl-C reaches us alone, and we stop them in order; should we be killed, the kernel tells them (PR_SET_PDEATHSIG = 1).
+        start_new_session=True,
+        preexec_fn=lambda: libc.prctl(1, signal.SIGTERM),
+    )  # fmt: skip
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(base: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(OSError, ValueError):
+            _get(f"{base}/health/ready", key=None)
+            return
+        time.sleep(0.1)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+    raise BadSettings(f"the service did not start; the end of {log}:\n{tail}")
+
+
+def _first_answer(base: str, keys: dict[str, str]) -> Any:
+    return _get(f"{base}/v1/offers/nearby?lat={LAT}&lng={LNG}&radius_m=800&limit=5", key=keys["app"])
+
+
+def _get(url: str, *, key: str | None) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def _show(base: str, keys: dict[str, str]) -> None:
+    store = _get(f"{base}/v1/stores/nearby?lat={LAT}&lng={LNG}&limit=1", key=keys["app"])["items"][0]
+    fix = (
+        f'{{"lat_e7": {round(store["lat"] * 1e7)}, "lng_e7": {round(store["lng"] * 1e7)}, "acc_mm": 12000, "acc_kind": "p68",'
+        " \"t_ms\": '$(date +%s)000'}"
+    )
+    lines = [
+        "",
+        f"geo_o2o runs at {base} (API page: {base}/docs). Ctrl-C stops it.",
+        "",
+        *(f"  {role:8} {key}" for role, key in keys.items()),
+        "",
+        "Offers worth walking to:",
+        f"  curl -s -H 'Authorization: Bearer {keys['app']}' '{base}/v1/offers/nearby?lat={LAT}&lng={LNG}&radius_m=800&open_now=true&limit=3'",
+        "",
+        f"A check-in at {store['name']}:",
+        f"  curl -s -H 'Authorization: Bearer {keys['app']}' -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\""
+        f' -d \'{{"store_id": "{store["id"]}", "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
+        "",
+        "A heat map of supply:",
+        f"  curl -s -H 'Authorization: Bearer {keys['planner']}' '{base}/v1/heat/supply?bbox=24.93,60.16,24.96,60.18&resolution=9'",
+        "",
+        "Map data © OpenStreetMap contributors (ODbL). Ratings and offers are samples, invented for this demonstration.",
+        "",
+    ]
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"geo_o2o: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
+
+from ..auth import service as auth
+from ..checkins import service as checkins
+from ..config import Settings
+from ..db import Database
+from ..offers import service as offers
+from ..stores import service as stores
+
+_log = logging.getLogger("geo_o2o")
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class MigrationState:
+    present: str
+    wanted: str
+
+
+def alembic_config(url: str) -> Config:
+    config = Config(str(_ROOT / "alembic.ini"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def upgrade(settings: Settings) -> None:
+    """Brings the database to the newest migration, and the table of categories to the data file."""
+    command.upgrade(alembic_config(settings.write_url()), "head")
+    with Database(settings).write() as session:
+        stores.write_categories(session)
+
+
+def migration_state(session: Session) -> MigrationState:
+    present = MigrationContext.configure(session.connection()).get_current_revision()
+    return MigrationState(present or "none", _wanted())
+
+
+@cache
+def _wanted() -> str:
+    return ScriptDirectory(str(_ROOT / "migrations")).get_current_head() or "none"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A periodic job: a service function in one transaction, run by one worker at a time, and again while it reports work.
+
+    lock: number of the advisory lock, never reused.
+    """
+
+    name: str
+    lock: int
+    run: Callable[[Session, datetime, Settings], int]
+
+
+JOBS = (
+    Job("offers follow moved stores", 1001, lambda session, now, settings: offers.follow_moved_stores(session, now=now)),
+    Job(
+        "extend opening hours", 1002,
+        lambda session, now, settings: stores.extend_hours(session, now=now, horizon_d=settings.hours_horizon_d),
+    ),
+    Job("forget old requests", 1003, lambda session, now, settings: auth.forget_requests(session, now=now)),
+    Job(
+        "erase old evidence", 1004,
+        lambda session, now, settings: checkins.erase_evidence(session, now=now, keep_days=settings.evidence_days),
+    ),
+)  # fmt: skip
+# A job that keeps finding work yields to the others after this many batches.
+_MOST_BATCHES = 100
+
+
+def run_jobs(database: Database, settings: Settings, *, clock: Callable[[], datetime]) -> dict[str, int]:
+    """One round of every job; returns how many rows each worked on. A job that another worker runs is left to it."""
+    done: dict[str, int] = {}
+    for job in JOBS:
+        for _ in range(_MOST_BATCHES):
+            with database.write() as session:
+                if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": job.lock}):
+                    break
+                rows = job.run(session, clock(), settings)
+            done[job.name] = done.get(job.name, 0) + rows
+            if rows == 0:
+                break
+            _log.info("job", extra={"fields": {"job": job.name, "rows": rows}})
+    return done

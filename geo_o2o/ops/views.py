@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import logging
+import os
+import time
+from importlib import resources
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask, Response, g, request, send_file
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..auth.access import mark_of, public
+from ..errors import NotFound, Unavailable
+from ..http import Blueprint, database, request_id
+from . import logs
+from .schemas import Health, Readiness
+from .service import migration_state
+
+blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
+
+_log = logging.getLogger("geo_o2o")
+# Labels are the route's pattern, never its address: the number of series does not grow with use.
+_requests = Counter("geo_o2o_requests_total", "Requests by route, method and status", ["route", "method", "status"])
+_seconds = Histogram(
+    "geo_o2o_request_seconds",
+    "Time to answer by route",
+    ["route", "method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+_QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@blueprint.get("/health/live")
+@public
+@blueprint.response(200, Health)
+def live() -> dict[str, str]:
+    """Whether this process answers at all."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/health/ready")
+@public
+@blueprint.response(200, Readiness)
+def ready() -> dict[str, Any]:
+    """Whether this process can do its work: the database answers and is migrated. 503 where not."""
+    try:
+        with database().read() as session:
+            state = migration_state(session)
+    except SQLAlchemyError as failure:
+        raise Unavailable("the database does not answer", code="database_unavailable") from failure
+    if state.present != state.wanted:
+        raise Unavailable(
+            f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`", code="not_migrated"
+        )
+    return {"status": "ok", "migration": state.present}
+
+
+@blueprint.get("/metrics")
+@public
+@blueprint.response(200, content_type="text/plain")
+def metrics() -> Response:
+    """Prometheus metrics of all web processes of this host."""
+    registry = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+_DOCS_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>geo_o2o API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css"><link rel="icon" href="/docs/assets/favicon-32x32.png">
+</head>
+<body>
+<div id="page"></div>
+<footer>{credits}</footer>
+<script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_DOCS_START = (
+    'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null,'
+    " presets: [SwaggerUIBundle.presets.apis], docExpansion: 'list', persistAuthorization: true});\n"
+)
+_DOCS_ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x16.png", "favicon-32x32.png"})
+_DOCS_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self'"
+
+
+def docs() -> Response:
+    """The API page; every asset comes from this very server."""
+    credit = "; ".join(f"{name} ({licence})" for name, licence in _credits()) or "no data loaded yet"
+    response = Response(_DOCS_PAGE.replace("{credits}", f"Data: {_escaped(credit)}"), content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = _DOCS_POLICY
+    return response
+
+
+def docs_start() -> Response:
+    return Response(_DOCS_START, content_type="text/javascript; charset=utf-8")
+
+
+def docs_asset(name: str) -> Response:
+    if name not in _DOCS_ASSETS:
+        raise NotFound(f"there is no asset {name[:40]!r}")
+    asset = resources.files("flask_swagger_ui").joinpath("dist", name)
+    with resources.as_file(asset) as path:
+        return send_file(path, max_age=86_400)
+
+
+def _credits() -> list[tuple[str, str]]:
+    try:
+        with database().read() as session:
+            return [(row[0], row[1]) for row in session.execute(sa.text("SELECT attribution, licence FROM attributions ORDER BY source"))]
+    except SQLAlchemyError:
+        return []
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def observe(app: Flask) -> None:
+    """Counts, times and logs every request; gives each its id."""
+    production = app.extensions["settings"].env == "production"
+    # In development one line a request is noise beside a page of answers; problems are always shown.
+    logs.set_up(production=production, level=logging.INFO if production else logging.WARNING)
+
+    @app.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+        request_id()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Request-Id"] = request_id()
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        seconds = time.perf_counter() - g.get("started", time.perf_counter())
+        route = request.url_rule.rule if request.url_rule else "(none)"
+        method = request.method if request.method in _METHODS else "(other)"
+        _requests.labels(route, method, str(response.status_code)).inc()
+        _seconds.labels(route, method).observe(seconds)
+        if route not in _QUIET:
+            caller = g.get("caller")
+            fields = {
+                "request_id": request_id(), "method": method, "route": route, "status": response.status_code,
+                "ms": round(seconds * 1000, 1), "role": caller.role if caller else "-",
+            }  # fmt: skip
+            _log.log(logging.INFO if response.status_code < 500 else logging.ERROR, "request", extra={"fields": fields})
+        return response
+
+
+def api_page() -> dict[str, Any]:
+    """The head of the OpenAPI document."""
+    return {
+        "info": {
+            "description": (
+                "Offers and stores near a point, ranked by distance and rating; check-ins; supply of business districts.\n\n"
+                "Send your key as `Authorization: Bearer go_...`. Every failure is a problem document (RFC 9457) with a stable `code`. "
+                "Lists answer `items` and `next`; pass `next` as `cursor` for the following page. "
+                "Rows named `sample: true` were invented for the demonstration."
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"key": []}],
+    }
+
+
+def publish(app: Flask) -> None:
+    """The API page, and in the OpenAPI document each route's scope."""
+    app.add_url_rule("/docs", "docs", public(docs))
+    app.add_url_rule("/docs/start.js", "docs_start", public(docs_start))
+    app.add_url_rule("/docs/assets/<name>", "docs_asset", public(docs_asset))
+    openapi: Any = app.view_functions["api-docs.openapi_json"]
+    public(openapi.__func__)
+    spec = current_spec(app)
+    for rule in app.url_map.iter_rules():
+        mark = mark_of(app.view_functions[rule.endpoint])
+        path = spec._paths.get(rule.rule.replace("<", "{").replace(">", "}"), {})
+        for method in rule.methods or ():
+            operation = path.get(method.lower())
+            if isinstance(operation, dict):
+                operation["security"] = [] if mark == "public" else [{"key": []}]
+                operation["x-scope"] = mark
+
+
+def current_spec(app: Flask) -> Any:
+    return app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec

@@ -1,0 +1,1 @@
+"""The catalogue of stores: where they are, what they are, when they are open."""

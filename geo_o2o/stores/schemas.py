@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from geoalchemy2.shape import to_shape
+from marshmallow import ValidationError
+from webargs.fields import DelimitedList
+
+from ..fields import Area, CrsField, Id, Instant, Latitude, Longitude, Names, Schema, Text, WholeNumber, described
+from ..geo.cells import to_hex
+from ..geo.crs import Crs, from_wgs84, to_wgs84
+from ..geo.point import Point
+from ..geo.shapes import to_geojson
+from .categories import codes_by_id, tree
+from .models import Attribution, Store
+from .zones import zones
+
+MOST_PER_PAGE = 1_000
+
+
+class CategoryField(ma.fields.String):
+    """A category's code."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**described(kwargs, description="code of a category, as `food.cafe`; GET /v1/categories lists them"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        code = str(super()._deserialize(value, attr, data, **kwargs))
+        if code not in tree():
+            raise ValidationError(f"there is no category {code[:40]!r}; GET /v1/categories lists them")
+        return code
+
+
+class ZoneField(ma.fields.String):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        if value not in zones():
+            raise ValidationError(f"expected an IANA time zone, as Europe/Helsinki, found {str(value)[:40]!r}")
+        return str(value)
+
+
+class Address(Schema):
+    street = Text(longest=200)
+    housenumber = Text(longest=40)
+    postcode = Text(longest=40)
+    city = Text(longest=100)
+    region = Text(longest=100)
+    full = Text(longest=500)
+
+
+class StoreFields(Schema):
+    """What can be said of a store. Positions are read in `crs` and kept in WGS 84."""
+
+    name = Text(longest=300)
+    names = Names()
+    category = CategoryField()
+    lat = Latitude()
+    lng = Longitude()
+    crs = CrsField()
+    brand = Text(longest=200, allow_none=True)
+    address = ma.fields.Nested(Address)
+    phone = Text(longest=60, allow_none=True)
+    website = ma.fields.URL(schemes={"http", "https"}, allow_none=True, validate=ma.validate.Length(max=500))
+    tags = ma.fields.List(Text(longest=100), validate=ma.validate.Length(max=50))
+    opening_hours = Text(
+        longest=1_000, allow_none=True, metadata={"description": "OSM opening_hours syntax, in the store's zone", "example": "Mo-Fr 09:00-17:00"}
+    )
+    time_zone = ZoneField(metadata={"description": "IANA zone; by default that of the position", "example": "Europe/Helsinki"})
+    price_band = WholeNumber(low=1, high=4, allow_none=True)
+    footprint = Area(allow_none=True)
+    fence_radius_m = WholeNumber(low=10, high=1_000, unit="metres", allow_none=True)
+    merchant_id = Id(allow_none=True, metadata={"description": "owner; a store's key always means its own merchant"})
+    status = ma.fields.String(validate=ma.validate.OneOf(["live", "closed"]))
+
+    @ma.validates_schema
+    def both_coordinates(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if ("lat" in data) != ("lng" in data):
+            raise ValidationError("lat and lng come together", "lng" if "lat" in data else "lat")
+
+    @ma.post_load
+    def as_point(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        crs: Crs = data.pop("crs", "wgs84")
+        if "lat" in data:
+            data["at"] = read_point(data.pop("lng"), data.pop("lat"), crs)
+        return data
+
+
+class StoreRequest(StoreFields):
+    class Meta(StoreFields.Meta):
+        pass
+
+    name = Text(longest=300, required=True)
+    category = CategoryField(required=True)
+    lat = Latitude(required=True)
+    lng = Longitude(required=True)
+
+
+class StoreChange(StoreFields):
+    """Only what is sent changes; null clears."""
+
+
+class StoreWalk(Schema):
+    """Filters of a walk over the whole catalogue."""
+
+    merchant_id = Id()
+    source = Text(longest=60)
+    district = Id(metadata={"description": "only stores in this district"})
+    category = CategoryField()
+    changed_since = Instant()
+    limit = WholeNumber(low=1, high=MOST_PER_PAGE, load_default=100)
+    cursor = ma.fields.String()
+    crs = CrsField()
+
+
+class StoreAsked(Schema):
+    crs = CrsField()
+
+
+class DistrictOfStore(ma.Schema):
+    layer = ma.fields.String()
+    id = ma.fields.UUID()
+    name = ma.fields.String()
+
+
+class RatingSchema(ma.Schema):
+    mean = ma.fields.Float(allow_none=True, metadata={"description": "stars, 1 to 5; null where nobody rated"})
+    count = ma.fields.Integer()
+    sample = ma.fields.Boolean(metadata={"description": "true where the rating was invented for the demonstration"})
+
+
+class AttributionSchema(ma.Schema):
+    source = ma.fields.String()
+    attribution = ma.fields.String()
+    licence = ma.fields.String()
+
+
+class StoreResponse(ma.Schema):
+    id = ma.fields.UUID()
+    status = ma.fields.String()
+    name = ma.fields.String()
+    names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
+    category = ma.fields.String()
+    lat = ma.fields.Float()
+    lng = ma.fields.Float()
+    cell = ma.fields.String(metadata={"description": "H3 cell of resolution 12"})
+    brand = ma.fields.String(allow_none=True)
+    address = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
+    phone = ma.fields.String(allow_none=True)
+    website = ma.fields.String(allow_none=True)
+    tags = ma.fields.List(ma.fields.String())
+    opening_hours = ma.fields.String(allow_none=True)
+    time_zone = ma.fields.String()
+    country = ma.fields.String(allow_none=True)
+    price_band = ma.fields.Integer(allow_none=True)
+    rating = ma.fields.Nested(RatingSchema)
+    footprint = ma.fields.Dict(allow_none=True, metadata={"description": "GeoJSON, always WGS 84"})
+    fence_radius_m = ma.fields.Integer(allow_none=True)
+    merchant_id = ma.fields.UUID(allow_none=True)
+    districts = ma.fields.List(ma.fields.Nested(DistrictOfStore))
+    source = ma.fields.String()
+    source_id = ma.fields.String()
+    version = ma.fields.Integer()
+    created_at = ma.fields.AwareDateTime(format="iso")
+    updated_at = ma.fields.AwareDateTime(format="iso")
+
+
+class StoreList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(StoreResponse))
+    next = ma.fields.String(allow_none=True)
+    attribution = ma.fields.List(ma.fields.Nested(AttributionSchema))
+
+
+class CategorySchema(ma.Schema):
+    code = ma.fields.String()
+    parent = ma.fields.String(allow_none=True)
+    names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
+
+
+class CategoryList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(CategorySchema))
+    next = ma.fields.String(allow_none=True)
+
+
+class CategoryCodes(DelimitedList):
+    """Category codes joined by commas."""
+
+    def __init__(self, **kwargs: Any):
+        words = "category codes joined by commas; each includes what lies below it"
+        super().__init__(
+            CategoryField(), validate=ma.validate.Length(min=1, max=50), **described(kwargs, description=words, example="food.cafe,shop.books")
+        )
+
+
+def read_point(lon: float, lat: float, crs: Crs) -> Point:
+    """A position as sent, in WGS 84."""
+    return to_wgs84(Point(lon, lat), crs)
+
+
+def written_point(point: Point, crs: Crs) -> dict[str, float]:
+    """A position as answered, in the caller's system; 1e-7 degree is about 1 cm."""
+    shown = from_wgs84(point, crs)
+    return {"lat": round(shown.lat, 7), "lng": round(shown.lon, 7)}
+
+
+def dump_rating(rating_sum: int, rating_count: int, sample: bool) -> dict[str, Any]:
+    mean = round(rating_sum / rating_count, 3) if rating_count else None
+    return {"mean": mean, "count": rating_count, "sample": sample}
+
+
+def dump_attribution(rows: Sequence[Attribution]) -> list[dict[str, str]]:
+    return [{"source": row.source, "attribution": row.attribution, "licence": row.licence} for row in rows]
+
+
+def dump_store(store: Store, *, districts: Sequence[tuple[str, UUID, str]], crs: Crs = "wgs84") -> dict[str, Any]:
+    """StoreResponse of one store. districts: (layer, id, name) of each."""
+    location = to_shape(store.location)
+    plain: tuple[str, ...] = (
+        "id", "status", "name", "names", "brand", "address", "phone", "website", "tags", "opening_hours", "time_zone", "country",
+        "price_band", "fence_radius_m", "merchant_id", "source", "source_id", "version", "created_at", "updated_at",
+    )  # fmt: skip
+    body: dict[str, Any] = {name: getattr(store, name) for name in plain}
+    body |= written_point(Point(location.x, location.y), crs)
+    body["cell"] = to_hex(store.cell)
+    body["category"] = codes_by_id()[store.category_id]
+    body["rating"] = dump_rating(store.rating_sum, store.rating_count, store.rating_sample)
+    body["footprint"] = None if store.footprint is None else to_geojson(to_shape(store.footprint))
+    body["districts"] = [{"layer": layer, "id": id_, "name": name} for layer, id_, name in districts]
+    return body
