@@ -139,6 +139,11 @@ def create_database(cluster: Cluster, name: str) -> bool:
     return True
 
 
+def drop_database(cluster: Cluster, name: str) -> None:
+    """Removes a database and whoever is connected to it."""
+    _psql(cluster, "postgres", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 # --- making and starting ---------------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ class Settings:
     port: int = setting(8000, "port the service listens on; the demonstration takes the next free one when it is busy")
     workers: int = setting(2, "web processes of one host", "processes")
     pool_size: int = setting(4, "database connections kept by one web process", "connections")
+    prepared: int = setting(1, "1: keep the plans of nearby on each connection; 0: behind PgBouncer in transaction mode, and on Citus", "0 or 1")
     statement_timeout_ms: int = setting(5_000, "longest time of one statement of a web request", "milliseconds")
     lock_timeout_ms: int = setting(2_000, "longest wait of a web request for a lock", "milliseconds")
     connect_timeout_s: int = setting(2, "longest wait for a database connection", "seconds")
@@ -53,8 +54,10 @@ class Settings:
             raise BadSettings(f"{PREFIX}SECRET_KEY must be a secret of {SHORTEST_SECRET} or more characters in production")
         for one in fields(self):
             value = getattr(self, one.name)
-            if isinstance(value, int) and value <= 0:
+            if isinstance(value, int) and value <= 0 and one.name != "prepared":
                 raise BadSettings(f"{variable(one)} must be a positive whole number, found {value}")
+        if self.prepared not in (0, 1):
+            raise BadSettings(f"{PREFIX}PREPARED must be 0 or 1, found {self.prepared}")
         if self.port > 65_535:
             raise BadSettings(f"{PREFIX}PORT must lie in 1..65535, found {self.port}")
 

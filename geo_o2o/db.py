@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from .config import Settings
@@ -29,6 +34,42 @@ class Base(DeclarativeBase):
     )
 
 
+# A connection that was used a moment ago is trusted; one that rested longer is tried before use, because the server may have restarted.
+_TRUSTED_S = 1.0
+_PREPARED = "prepared"
+_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that is asked all the time. text: with :names. types: the PostgreSQL type of each name.
+
+    On a connection that keeps plans it is prepared once: parsing and planning cost more than running it.
+    """
+
+    text: str
+    types: Mapping[str, str]
+
+    def run(self, session: Session, values: Mapping[str, Any]) -> list[sa.RowMapping]:
+        """The rows. values: one for each name of the text; more do no harm."""
+        connection = session.connection()
+        kept: dict[str, str] | None = connection.info.get(_PREPARED)
+        if kept is None:
+            return list(session.execute(sa.text(self.text), dict(values)).mappings())
+        names = self._names()
+        plan = kept.get(self.text)
+        if plan is None:
+            plan = f"geo_o2o_{len(kept)}"
+            numbered = _NAMED.sub(lambda match: f"${names.index(match[1]) + 1}", self.text)
+            connection.exec_driver_sql(f"PREPARE {plan} ({', '.join(self.types[name] for name in names)}) AS {numbered}")
+            kept[self.text] = plan
+        arguments = ", ".join(f"%({name})s" for name in names)
+        return list(connection.exec_driver_sql(f"EXECUTE {plan} ({arguments})", {name: values[name] for name in names}).mappings())
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(_NAMED.findall(self.text)))
+
+
 class Database:
     """Engines for a primary and, where there is one, a replica."""
 
@@ -41,18 +82,25 @@ class Database:
             " -c jit=off"
         )
 
+        if settings.prepared:
+            # The generic plan is the good one here, and PostgreSQL would not believe it: it cannot guess what a box around a point holds.
+            options += " -c plan_cache_mode=force_generic_plan"
+
         def engine(url: str) -> sa.Engine:
-            return sa.create_engine(
+            made = sa.create_engine(
                 url,
                 pool_size=settings.pool_size,
-                # A connection that died with a restarted server is replaced before use, so the service heals by itself.
-                pool_pre_ping=True,
+                json_deserializer=orjson.loads,
                 connect_args={
                     "options": options,
                     "connect_timeout": settings.connect_timeout_s,
                     "application_name": "geo_o2o",
                 },
             )
+            sa.event.listen(made, "connect", _remember_plans if settings.prepared else _forget)
+            sa.event.listen(made, "checkin", _note_use)
+            sa.event.listen(made, "checkout", _try_rested)
+            return made
 
         write_url, read_url = settings.write_url(), settings.replica_url()
         self.engine = engine(write_url)
@@ -74,3 +122,27 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
         self.read_engine.dispose()
+
+
+def _remember_plans(_: Any, record: Any) -> None:
+    record.info[_PREPARED] = {}
+
+
+def _forget(_: Any, record: Any) -> None:
+    record.info.pop(_PREPARED, None)
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _try_rested(connection: Any, record: Any, _: Any) -> None:
+    """Replaces a connection that died while it rested, so that the service heals by itself after a restart of the server."""
+    if time.monotonic() - record.info.get("used_at", time.monotonic()) < _TRUSTED_S:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as failure:
+        raise DisconnectionError("the connection died while it rested") from failure

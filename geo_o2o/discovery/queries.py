@@ -1,13 +1,15 @@
-"""Nearby by SQL: one statement on the GiST index, exact, and as cheap at 50 km as at 500 m.
+"""Nearby by SQL: one statement on the GiST index, exact, and nearly as cheap at 50 km as at 500 m.
 
-How it stops early: `near` takes the nearest rows by the index (`<->`); the k-th best score among them is a score that k rows reach,
-so `reach` is the distance beyond which even a perfect rating cannot beat it. The last SELECT scores every row within that reach and
-returns the best k. The arithmetic is that of ranking.py, in float8, whose round() is half to even; a test compares the two.
+How it stops early: `nearest` takes a few rows in the order of the index (`<->`), before any filter, so its cost is bounded. Of those
+that pass the filters the k-th best score is one that k rows reach; so `reach` is the distance beyond which even a perfect rating
+cannot beat it. The last SELECT scores every row within that reach and returns the best k. The arithmetic is that of ranking.py, in
+float8, whose round() is half to even; a test compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,15 +18,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..db import Statement
 from ..geo.cells import shard_cells_of_circle
 from ..geo.point import Point
 from ..stores.categories import codes_by_id
 from .models import RankProfile
 from .ranking import MILLI, Profile, reach_m
 
-# Rows that the index hands over first. Four times the page gives a good bound almost always; below 64 the saving is nothing.
-_SEED_FACTOR = 4
-_LEAST_SEED = 64
+# Rows that the index hands over first, so many times the page: enough for a good bound, where filters take half of them or fewer.
+_SEED_FACTOR = 3
+_LEAST_SEED = 48
 
 
 @dataclass(frozen=True)
@@ -48,138 +51,161 @@ class After:
     id: UUID
 
 
-_SCORED = """
-SELECT {columns},
-       round(ST_Distance(s.location, :origin))::integer AS distance_m,
-       round(((CAST(:priors AS bigint[]))[s.category_id] + s.rating_sum::bigint * 1000) / (:prior_count + s.rating_count)::float8)::bigint
-           AS bayes_milli
-"""
+@dataclass(frozen=True)
+class _Kind:
+    """What differs between asking for stores and asking for offers.
 
-_TOTAL = """
-SELECT scored.*,
-       round(:distance_weight * power(2::float8, -distance_m / :half_distance_m ::float8))::bigint
-       + round(:rating_weight * (bayes_milli - 1000) / 4000::float8)::bigint AS total
-"""
+    best_of: of an offer that holds in many stores only the best store counts.
+    """
 
-# {one_each} keeps, of an offer that holds in many stores, the best store; stores need no such step.
-_NEARBY = """
-WITH near AS MATERIALIZED (
-    {total} FROM (
-        {scored} FROM {source}
-         WHERE {where} AND ST_DWithin(s.location, :origin, :radius_m)
-         ORDER BY s.location <-> :origin LIMIT :seed
-    ) scored
-), best AS (
-    SELECT total FROM ({near_each}) AS each ORDER BY total DESC OFFSET :limit - 1 LIMIT 1
-), reach AS (
-    SELECT least(:radius_m, coalesce(:reach_m, (
-        SELECT CASE WHEN total - :rating_weight - 0.5 <= 0 THEN :radius_m
-                    WHEN :distance_weight <= total - :rating_weight - 0.5 THEN 1
-                    ELSE :half_distance_m * ln(:distance_weight / (total - :rating_weight - 0.5)::float8) / ln(2::float8) + 1 END
-          FROM best), :radius_m))::float8 AS metres
+    id: str
+    columns: str
+    near_columns: str
+    joined: str
+    best_of: tuple[str, str]
+
+
+_STORE_COLUMNS = """s.id AS store_id, s.category_id, s.rating_sum, s.rating_count, s.rating_sample, s.price_band, s.hours_id, s.location,
+       s.name, s.names, s.brand, s.address, s.opening_hours, s.time_zone, s.source"""
+_STORES = _Kind(
+    id="store_id", columns=_STORE_COLUMNS, near_columns="s.id AS store_id, s.category_id, s.rating_sum, s.rating_count", joined="", best_of=("", "")
 )
-SELECT hit.*, ST_X(location::geometry) AS lon, ST_Y(location::geometry) AS lat, (SELECT metres FROM reach) AS reach_m,
-       (SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = hit.hours_id) AS is_open
-  FROM (
-    SELECT * FROM (
-        {each_head} {total} FROM (
-            {scored} FROM {source}
-             WHERE {where} AND ST_DWithin(s.location, :origin, (SELECT metres FROM reach))
-        ) scored {each_tail}
-    ) ranked
-    WHERE {after}
-    ORDER BY total DESC, distance_m, {id} LIMIT :limit
-  ) hit
+_OFFERS = _Kind(
+    id="offer_id",
+    columns=f"""{_STORE_COLUMNS}, o.offer_id, o.title, o.titles, o.kind, o.category_id AS offer_category_id, o.price_minor, o.currency,
+       o.valid_from, o.valid_until, o.sample""",
+    near_columns="o.offer_id, s.category_id, s.rating_sum, s.rating_count",
+    joined="JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)",
+    best_of=("SELECT DISTINCT ON (offer_id) * FROM (", ") each_placement ORDER BY offer_id, total DESC, distance_m, store_id"),
+)
+
+# What is scored is what is shown: the distance in whole metres, the rating in thousandths of a star. The box finds the rows by the
+# index, a rough distance on the sphere throws out what cannot reach the page, then the distance is measured once and decides.
+# ST_DWithin would do all that, but the planner takes it for so dear that it first reads the index on shard_cell to spare itself some
+# calls. OFFSET 0 keeps the measuring from being repeated wherever its result is used.
+_SCORED = """
+    SELECT weighed.*,
+           round(:distance_weight * power(2::float8, -distance_m / :half_distance_m ::float8))::bigint
+           + round(:rating_weight * (bayes_milli - 1000) / 4000::float8)::bigint AS total
+      FROM (
+        SELECT measured.*, round(metres)::integer AS distance_m,
+               round(((CAST(:priors AS bigint[]))[category_id] + rating_sum::bigint * 1000) / (:prior_count + rating_count)::float8)::bigint
+                   AS bayes_milli
+          FROM (SELECT {columns}, ST_Distance(s.location, :origin) AS metres FROM {source} s {joined} WHERE {where} OFFSET 0) measured
+         WHERE metres <= {within}
+      ) weighed
+"""
+
+# Within 0.6 % of the ellipsoid, at a third of its cost; the slack covers that, and the rounding of both parts of the score.
+_CAN_REACH = """
+    :distance_weight * power(2::float8, -greatest((s.location <-> :origin) * 0.994 - 1, 0) / :half_distance_m ::float8)
+    + :rating_weight * (((CAST(:priors AS bigint[]))[s.category_id] + s.rating_sum::bigint * 1000) / (:prior_count + s.rating_count)::float8
+                        - 1000) / 4000 * 1.001 + 2 >= reach.total
+"""
+
+_NEARBY = """
+WITH nearest AS MATERIALIZED (
+    SELECT s.shard_cell, s.id, s.location, s.category_id, s.rating_sum, s.rating_count, s.hours_id
+      FROM stores s WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live'
+     ORDER BY s.location <-> :origin LIMIT :seed
+), kth AS MATERIALIZED (
+    SELECT total FROM (SELECT {id}, max(total) AS total FROM ({near}) near GROUP BY {id}) best
+     ORDER BY total DESC OFFSET :limit - 1 LIMIT 1
+), reach AS MATERIALIZED (
+    SELECT least(:radius_m, coalesce(
+        :reach_m,
+        (SELECT CASE WHEN total - :rating_weight - 0.5 <= 0 THEN :radius_m
+                     WHEN :distance_weight <= total - :rating_weight - 0.5 THEN 1
+                     ELSE :half_distance_m * ln(:distance_weight / (total - :rating_weight - 0.5)::float8) / ln(2::float8) + 1 END FROM kth),
+        (SELECT max(ST_Distance(location, :origin)) FROM nearest HAVING count(*) = :seed),
+        :radius_m))::float8 AS metres, coalesce((SELECT total FROM kth), 0) AS total
+)
+SELECT hit.*, ST_X(location::geometry) AS lon, ST_Y(location::geometry) AS lat, reach.metres AS reach_m,
+       (SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = hit.hours_id) AS is_open,
+       credit.attribution, credit.licence
+  FROM reach LEFT JOIN LATERAL (
+    SELECT * FROM ({all}) ranked WHERE {after} ORDER BY total DESC, distance_m, {id} LIMIT :limit
+  ) hit ON true LEFT JOIN attributions credit ON credit.source = hit.source
  ORDER BY total DESC, distance_m, {id}
 """
 
-_STORE_COLUMNS = """s.shard_cell, s.id AS store_id, s.category_id, s.rating_sum, s.rating_count, s.rating_sample, s.price_band, s.hours_id,
-       s.location, s.name, s.names, s.brand, s.address, s.opening_hours, s.time_zone, s.source"""
-_OFFER_COLUMNS = """o.offer_id, o.title, o.titles, o.kind, o.category_id AS offer_category_id, o.price_minor, o.currency, o.valid_from,
-       o.valid_until, o.sample"""
+_TYPES = {
+    "origin": "geography", "radius_m": "float8", "reach_m": "float8", "shard_cells": "bigint[]", "limit": "bigint", "seed": "bigint",
+    "priors": "bigint[]", "prior_count": "bigint", "distance_weight": "float8", "half_distance_m": "integer", "rating_weight": "bigint",
+    "at": "timestamptz", "category_ids": "smallint[]", "min_rating_milli": "bigint", "price_max": "bigint", "currency": "text",
+    "after_total": "bigint", "after_distance_m": "integer", "after_id": "uuid",
+}  # fmt: skip
 
 
 def stores_near(
     session: Session, *, origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None
 ) -> list[sa.RowMapping]:
     """The best `limit` stores within a radius, best first, from after a hit on."""
-    where = ["s.shard_cell = ANY(:shard_cells)", "s.status = 'live'", *_store_conditions(filters)]
+    conditions = _store_conditions(filters)
     if filters.category_ids is not None:
-        where.append("s.category_id = ANY(:category_ids)")
+        conditions.append("s.category_id = ANY(:category_ids)")
     if filters.price_max is not None:
-        where.append(
+        conditions.append(
             "EXISTS (SELECT FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
             f" AND o.shard_cell = ANY(:shard_cells) AND {' AND '.join(_offer_conditions(filters))})"
         )
-    statement = {
-        "columns": _STORE_COLUMNS, "source": "stores s", "where": " AND ".join(where), "id": "store_id",
-        "near_each": "SELECT total FROM near", "each_head": "", "each_tail": "",
-    }  # fmt: skip
-    return _walk(session, statement, origin, radius_m, filters, profile, limit, after)
+    parameters = _parameters(origin, radius_m, filters, profile, limit, after)
+    return _walk(session, _statement(_STORES, conditions, after), parameters, profile)
 
 
 def offers_near(
     session: Session, *, origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None
 ) -> list[sa.RowMapping]:
     """The best `limit` offers within a radius, each at its best store, best first, from after a hit on."""
-    where = [
-        "s.shard_cell = ANY(:shard_cells)", "o.shard_cell = ANY(:shard_cells)", "s.status = 'live'",
-        *_store_conditions(filters), *_offer_conditions(filters),
-    ]  # fmt: skip
+    conditions = [*_store_conditions(filters), *_offer_conditions(filters)]
     if filters.category_ids is not None:
-        where.append("o.category_id = ANY(:category_ids)")
-    statement = {
-        "columns": f"{_STORE_COLUMNS}, {_OFFER_COLUMNS}", "where": " AND ".join(where), "id": "offer_id",
-        "source": "stores s JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id",
-        "near_each": "SELECT offer_id, max(total) AS total FROM near GROUP BY offer_id",
-        "each_head": "SELECT DISTINCT ON (offer_id) * FROM (",
-        "each_tail": ") one ORDER BY offer_id, total DESC, distance_m, store_id",
-    }  # fmt: skip
-    return _walk(session, statement, origin, radius_m, filters, profile, limit, after)
-
-
-def _walk(
-    session: Session,
-    statement: Mapping[str, str],
-    origin: Point,
-    radius_m: float,
-    filters: Filters,
-    profile: Profile,
-    limit: int,
-    after: After | None,
-) -> list[sa.RowMapping]:
-    """Runs the statement, and for later pages again with a longer reach until nothing farther can belong on the page.
-
-    On the first page the bound taken from `near` is proof enough. On later pages rows of `near` may belong to pages before, so the
-    reach is guessed from the cursor's score and checked against the page's own last score.
-    """
-    text = _text(statement, after)
+        conditions.append("o.category_id = ANY(:category_ids)")
     parameters = _parameters(origin, radius_m, filters, profile, limit, after)
-    if after is None:
-        return list(session.execute(text, {**parameters, "reach_m": None}).mappings())
-    reach = min(radius_m, reach_m(profile, after.total))
+    return _walk(session, _statement(_OFFERS, conditions, after), parameters, profile)
+
+
+def _walk(session: Session, statement: Statement, parameters: dict[str, Any], profile: Profile) -> list[sa.RowMapping]:
+    """Runs the statement, again with a longer reach where something farther could still belong on the page.
+
+    Once is enough where the rows of `nearest` fill a page, which is nearly always. Under a rare filter, and on later pages (whose
+    bound `nearest` cannot give, because its rows may belong to pages before), the reach grows until the page proves itself.
+    """
+    radius_m, limit = parameters["radius_m"], parameters["limit"]
     while True:
-        rows = list(session.execute(text, {**parameters, "reach_m": reach, "seed": 0}).mappings())
-        needed = min(radius_m, reach_m(profile, rows[-1]["total"])) if len(rows) == limit else radius_m
+        found = statement.run(session, parameters)
+        reach = found[0]["reach_m"]
+        rows = [row for row in found if row["store_id"] is not None]
+        full = len(rows) == limit
+        needed = min(radius_m, reach_m(profile, rows[-1]["total"])) if full else radius_m
         if needed <= reach:
             return rows
-        reach = needed if len(rows) == limit else min(radius_m, 2 * reach + 500.0)
+        if not full:
+            # As far as the density of what was found suggests, with room, and at least twice as far as before.
+            needed = min(radius_m, reach * max(2.0, math.sqrt(2 * limit / max(len(rows), 1))) + 100.0)
+        parameters = {**parameters, "reach_m": needed, "seed": 0}
 
 
-def _text(statement: Mapping[str, str], after: After | None) -> sa.TextClause:
-    scored = _SCORED.format(columns=statement["columns"])
-    past = "true" if after is None else f"(-total, distance_m, {statement['id']}) > (-:after_total, :after_distance_m, :after_id)"
-    return sa.text(_NEARBY.format(**{key: value for key, value in statement.items() if key != "columns"}, scored=scored, total=_TOTAL, after=past))
+def _statement(kind: _Kind, conditions: Sequence[str], after: After | None) -> Statement:
+    filters = " AND ".join(["true", *conditions])
+    live = "s.shard_cell = ANY(:shard_cells) AND s.status = 'live'"
+    box = "s.location && _ST_Expand(CAST(:origin AS geography), reach.metres)"
+    near = _SCORED.format(columns=kind.near_columns, source="nearest", joined=kind.joined, where=filters, within=":radius_m")
+    every = _SCORED.format(
+        columns=kind.columns, source="stores", joined=kind.joined, where=f"{live} AND {filters} AND {box} AND {_CAN_REACH}", within="reach.metres"
+    )
+    past = "true" if after is None else f"(-total, distance_m, {kind.id}) > (-:after_total, :after_distance_m, :after_id)"
+    return Statement(_NEARBY.format(id=kind.id, near=near, all=every.join(kind.best_of), after=past), _TYPES)
 
 
 def _parameters(origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "origin": f"SRID=4326;POINT({origin.lon!r} {origin.lat!r})",
         "radius_m": float(radius_m),
+        "reach_m": None,
         "shard_cells": shard_cells_of_circle(origin, radius_m),
         "limit": limit,
         "seed": max(_LEAST_SEED, _SEED_FACTOR * limit),
-        "priors": _priors(profile),
+        "priors": profile.prior_ratings_milli,
         "prior_count": profile.prior_count,
         "distance_weight": float(profile.distance_weight),
         "half_distance_m": profile.half_distance_m,
@@ -191,14 +217,12 @@ def _parameters(origin: Point, radius_m: float, filters: Filters, profile: Profi
         "currency": filters.currency,
     }
     if after is not None:
-        parameters |= {"after_total": after.total, "after_distance_m": after.distance_m, "after_id": after.id}
+        # Nothing beyond this can come after that score's page before; the guess is checked like any other.
+        parameters |= {
+            "after_total": after.total, "after_distance_m": after.distance_m, "after_id": after.id,
+            "reach_m": min(float(radius_m), reach_m(profile, after.total)), "seed": 0,
+        }  # fmt: skip
     return parameters
-
-
-def _priors(profile: Profile) -> list[int]:
-    """prior_count times the prior mean, by category id from 1 on."""
-    codes = codes_by_id()
-    return [profile.prior_count * profile.prior_of(codes.get(number, "default")) for number in range(1, max(codes) + 1)]
 
 
 def _store_conditions(filters: Filters) -> list[str]:

@@ -10,10 +10,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 from uuid import UUID
+
+from ..stores.categories import codes_by_id
 
 MILLI = 1_000
 LOWEST_STARS, STAR_SPAN = 1, 4
@@ -46,6 +48,12 @@ class Profile:
                 return self.prior_mean_milli[code]
             code = code.rpartition(".")[0]
         return self.prior_mean_milli["default"]
+
+    @cached_property
+    def prior_ratings_milli(self) -> list[int]:
+        """prior_count imagined ratings at the prior mean, summed, by category id from 1 on; thousandths of a star."""
+        codes = codes_by_id()
+        return [self.prior_count * self.prior_of(codes.get(number, "default")) for number in range(1, max(codes) + 1)]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from flask import Response
 from sqlalchemy import RowMapping
-from sqlalchemy.orm import Session
 
 from ..auth.access import access
 from ..http import Blueprint, answer, database, next_cursor, path_id, position_of, settings, utcnow, with_version
@@ -61,15 +60,14 @@ def _nearby(asked: dict[str, Any], *, find: Callable[..., list[RowMapping]], dum
             session, origin=asked["origin"], radius_m=asked["radius_m"], filters=_filters(asked, at), profile=profile,
             limit=asked["limit"] + 1, after=after,
         )  # fmt: skip
-        page = _ranked(rows, profile, id_column)[: asked["limit"]]
-        credit = _credit(session, page)
+    page = _ranked(rows, profile, id_column)[: asked["limit"]]
     last = page[-1] if len(rows) > asked["limit"] else None
     more = [at.isoformat(), last[1].total, last[0]["distance_m"], str(last[0][id_column])] if last else None
     body = {
         "items": [dump(row, score, profile=profile, crs=asked["crs"], explain=asked["explain"]) for row, score in page],
         "next": next_cursor(more, asked),
         "at": at,
-        "attribution": credit,
+        "attribution": _credit(page),
     }
     if asked["explain"]:
         body["profile"] = profile.as_json()
@@ -94,8 +92,10 @@ def _ranked(rows: Sequence[RowMapping], profile: Any, id_column: str) -> list[tu
     return [(by_id[candidate.id], score) for candidate, score in rank((candidate_of(row, id_column=id_column) for row in rows), profile)]
 
 
-def _credit(session: Session, page: Sequence[tuple[RowMapping, Score]]) -> list[dict[str, str]]:
-    return dump_attribution(stores.attributions(session, [row["source"] for row, _ in page])) if page else []
+def _credit(page: Sequence[tuple[RowMapping, Score]]) -> list[dict[str, str]]:
+    """Attribution and licence of every source that the page shows."""
+    credit = {row["source"]: (row["attribution"], row["licence"]) for row, _ in page if row["attribution"]}
+    return [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in sorted(credit.items())]
 
 
 @blueprint.get("/stores/<store_id>")

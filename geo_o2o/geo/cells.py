@@ -115,16 +115,25 @@ def parse_hex(text: str) -> int:
 def shard_cells_of_circle(centre: Point, radius_m: float) -> list[int]:
     """Shard cells that a store within radius_m of the centre can have; a superset, sorted.
 
-    Covers the circle by fine cells and takes their ancestors, because coarse cells do not hold their descendants exactly.
+    Covers the circle by fine cells and takes their ancestors, because coarse cells do not hold their descendants exactly. The answer
+    is made for all centres of one small cell at once, and remembered: people ask from the same places.
     """
+    return list(_shard_cells_around(cell_of(centre, min(_fine_resolution(radius_m)[0] + 1, STORED_RESOLUTION)), radius_m))
+
+
+@lru_cache(maxsize=65_536)
+def _shard_cells_around(place: int, radius_m: float) -> tuple[int, ...]:
+    """Shard cells within radius_m of any point of a cell."""
+    centre = centre_of(place)
     fine, edge_m = _fine_resolution(radius_m)
-    reach_m = radius_m + _OVERHANG_EDGES * _LONGEST_EDGE * edge_m
+    slack_m = _LONGEST_EDGE * h3.average_hexagon_edge_length(resolution_of(place), unit="m")
+    reach_m = radius_m + slack_m + _OVERHANG_EDGES * _LONGEST_EDGE * edge_m
     rings = math.ceil(reach_m / (1.5 * _SHORTEST_EDGE * edge_m))
     disk = h3.grid_disk(cell_of(centre, fine), rings)
     parents = {parent(cell, SHARD_RESOLUTION) for cell in disk}
     if len(parents) > 1:
         parents = {parent(cell, SHARD_RESOLUTION) for cell in disk if distance_m(centre, centre_of(cell)) <= reach_m}
-    return sorted(parents)
+    return tuple(sorted(parents))
 
 
 def shard_cells_of_bounds(bounds: Bounds) -> list[int]:

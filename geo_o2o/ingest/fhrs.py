@@ -43,7 +43,7 @@ def _store(where: str, record: Mapping[str, Any]) -> StoreRow | Refused:
     return check_store(
         where, source_id=record.get("FHRSID"), name=record.get("BusinessName"), lon=record["Longitude"], lat=record["Latitude"],
         category=from_fhrs(str(record.get("BusinessType") or "")), address={key: str(text) for key, text in address.items() if text},
-        tags=(f"fhrs_rating:{value}",) if value else (), rating_sum=stars or 0, rating_count=1 if stars else 0,
+        tags=(f"fhrs_rating:{value}",) if value else (), rating_sum=stars or 0, rating_count=1 if stars else 0, exact_place=False,
     )  # fmt: skip
 
 

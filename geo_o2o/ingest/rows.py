@@ -36,6 +36,8 @@ class StoreRow:
     rating_sum: int = 0
     rating_count: int = 0
     footprint: MultiPolygon | None = None
+    # False where the source knows the place only roughly, by its postcode: then two rows at one point are two places.
+    exact_place: bool = True
 
     def fingerprint(self) -> int:
         """A signed 64-bit hash of everything above: two rows with the same one need no write."""

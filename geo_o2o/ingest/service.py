@@ -67,15 +67,17 @@ def _store_lines(rows: Iterable[StoreRow | Refused], report: Report, hours: dict
         if isinstance(row, Refused):
             report.refuse(row)
             continue
-        identity, likeness = hash(row.source_id), row.likeness()
+        identity = hash(row.source_id)
         if identity in seen_ids:
             report.refuse(Refused(row.source_id, "duplicate_id", "the same id comes twice in this file"))
             continue
         seen_ids.add(identity)
-        if likeness in seen_places:
-            report.refuse(Refused(row.source_id, "duplicate", f"{row.name!r} at the same place and address comes twice in this file"))
-            continue
-        seen_places.add(likeness)
+        if row.exact_place:
+            likeness = row.likeness()
+            if likeness in seen_places:
+                report.refuse(Refused(row.source_id, "duplicate", f"{row.name!r} at the same place and address comes twice in this file"))
+                continue
+            seen_places.add(likeness)
         yield line(_store_values(row, report, hours, now))
 
 
