@@ -161,6 +161,16 @@ class Instant(ma.fields.AwareDateTime):
             raise ValidationError("expected an instant with its offset, as 2026-11-21T17:30:00+02:00") from failure
 
 
+class Moment(ma.fields.AwareDateTime):
+    """An instant as every answer writes it: RFC 3339 in UTC, with a Z."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(format="iso", **kwargs)
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
 class Id(ma.fields.UUID):
     """A public id."""
 

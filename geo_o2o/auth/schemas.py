@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import marshmallow as ma
 
-from ..fields import Schema, Text
+from ..fields import Moment, Schema, Text
 
 
 class MerchantRequest(Schema):
@@ -12,7 +12,7 @@ class MerchantRequest(Schema):
 class MerchantResponse(ma.Schema):
     id = ma.fields.UUID()
     name = ma.fields.String()
-    created_at = ma.fields.AwareDateTime(format="iso")
+    created_at = Moment()
 
 
 class MerchantList(ma.Schema):

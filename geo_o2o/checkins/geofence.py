@@ -115,7 +115,7 @@ def judge(fixes: Sequence[Fix], fence: Fence) -> Verdict:
 def _probability(place: NDArray[np.float64], sigma_m: float, fence: Fence) -> float:
     if fence.footprint is None:
         return circle_probability(float(np.hypot(place[0], place[1])), float(fence.radius_m or DEFAULT_CIRCLE_M), sigma_m)
-    area = area_to_local_m(fence.centre, fence.footprint).buffer(BUFFER_M)
+    area = area_to_local_m(fence.centre, fence.footprint).buffer(BUFFER_M, join_style="mitre")
     return area_probability((float(place[0]), float(place[1])), area, sigma_m)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from ..fields import CrsField, Id, Instant, Schema, Text, WholeNumber
+from ..fields import CrsField, Id, Instant, Moment, Schema, Text, WholeNumber
 from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
 from .geofence import ACCURACY_KINDS
@@ -79,7 +79,7 @@ class CheckInResponse(ma.Schema):
     next = ma.fields.List(ma.fields.String(), metadata={"description": "what would raise the level"})
     policy = ma.fields.String(metadata={"description": "name of the set of thresholds it was judged by"})
     visitor = ma.fields.String(allow_none=True)
-    checked_in_at = ma.fields.AwareDateTime(format="iso")
+    checked_in_at = Moment()
 
 
 class CheckInList(ma.Schema):

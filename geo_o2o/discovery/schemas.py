@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow import ValidationError
 from sqlalchemy import RowMapping
 
-from ..fields import CrsField, Instant, Latitude, Longitude, Number, Schema, WholeNumber
+from ..fields import CrsField, Instant, Latitude, Longitude, Moment, Number, Schema, WholeNumber
 from ..geo.crs import Crs
 from ..geo.point import Point
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
@@ -109,7 +109,7 @@ class OfferHit(PlacedOffer):
 class NearbyStores(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(StoreHit))
     next = ma.fields.String(allow_none=True)
-    at = ma.fields.AwareDateTime(format="iso", metadata={"description": "the moment for which open and valid are meant"})
+    at = Moment(metadata={"description": "the moment for which open and valid are meant"})
     attribution = ma.fields.List(ma.fields.Nested(AttributionSchema))
     profile = ma.fields.Dict(metadata={"description": "with explain=true: the weights of the profile"})
 
@@ -119,8 +119,8 @@ class NearbyOffers(NearbyStores):
 
 
 class Interval(ma.Schema):
-    start = ma.fields.AwareDateTime(format="iso")
-    end = ma.fields.AwareDateTime(format="iso")
+    start = Moment()
+    end = Moment()
 
 
 class StorePage(StoreResponse):

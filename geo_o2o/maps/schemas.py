@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..fields import BoundsField, Id, Schema, WholeNumber
+from ..fields import BoundsField, Id, Moment, Schema, WholeNumber
 from ..stores.schemas import AttributionSchema, CategoryField
 
 COARSEST, FINEST = 6, 11
@@ -40,7 +40,7 @@ class SupplyCell(ma.Schema):
 class Supply(ma.Schema):
     layer = ma.fields.String()
     resolution = ma.fields.Integer()
-    at = ma.fields.AwareDateTime(format="iso")
+    at = Moment()
     items = ma.fields.List(ma.fields.Nested(SupplyCell))
     next = ma.fields.String(allow_none=True)
     attribution = ma.fields.List(ma.fields.Nested(AttributionSchema))

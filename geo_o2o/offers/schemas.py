@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..fields import Id, Instant, Names, Schema, Text, WholeNumber, described
+from ..fields import Id, Instant, Moment, Names, Schema, Text, WholeNumber, described
 from ..stores.categories import codes_by_id
 from ..stores.schemas import CategoryField
 from .lifecycle import KINDS, STATUSES
@@ -73,13 +73,13 @@ class OfferResponse(ma.Schema):
     category = ma.fields.String(allow_none=True)
     price_minor = ma.fields.Integer(allow_none=True)
     currency = ma.fields.String(allow_none=True)
-    valid_from = ma.fields.AwareDateTime(format="iso")
-    valid_until = ma.fields.AwareDateTime(format="iso", allow_none=True)
+    valid_from = Moment()
+    valid_until = Moment(allow_none=True)
     store_ids = ma.fields.List(ma.fields.UUID())
     sample = ma.fields.Boolean(metadata={"description": "true where the offer was invented for the demonstration"})
     version = ma.fields.Integer()
-    created_at = ma.fields.AwareDateTime(format="iso")
-    updated_at = ma.fields.AwareDateTime(format="iso")
+    created_at = Moment()
+    updated_at = Moment()
 
 
 class OfferList(ma.Schema):
@@ -97,8 +97,8 @@ class PlacedOffer(ma.Schema):
     category = ma.fields.String()
     price_minor = ma.fields.Integer(allow_none=True)
     currency = ma.fields.String(allow_none=True)
-    valid_from = ma.fields.AwareDateTime(format="iso")
-    valid_until = ma.fields.AwareDateTime(format="iso", allow_none=True)
+    valid_from = Moment()
+    valid_until = Moment(allow_none=True)
     sample = ma.fields.Boolean()
 
 

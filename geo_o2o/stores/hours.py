@@ -92,7 +92,8 @@ def _parsed(hours: Hours) -> opening_hours.OpeningHours:
             country=hours.country,
             coords=(hours.sun.lat, hours.sun.lon) if hours.sun else None,
             auto_country=False,
-            auto_timezone=False,
+            # The library only looks at the sun when it may look at the place; the zone above wins all the same.
+            auto_timezone=hours.sun is not None,
         )
     except opening_hours.ParserError as failure:  # type: ignore[attr-defined]
         raise BadHours(f"not opening hours in OSM syntax, as `Mo-Fr 09:00-17:00`: {hours.expression[:60]!r}") from failure

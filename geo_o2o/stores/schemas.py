@@ -9,7 +9,7 @@ from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
 from webargs.fields import DelimitedList
 
-from ..fields import Area, CrsField, Id, Instant, Latitude, Longitude, Names, Schema, Text, WholeNumber, described
+from ..fields import Area, CrsField, Id, Instant, Latitude, Longitude, Moment, Names, Schema, Text, WholeNumber, described
 from ..geo.cells import to_hex
 from ..geo.crs import Crs, from_wgs84, to_wgs84
 from ..geo.point import Point
@@ -162,8 +162,8 @@ class StoreResponse(ma.Schema):
     source = ma.fields.String()
     source_id = ma.fields.String()
     version = ma.fields.Integer()
-    created_at = ma.fields.AwareDateTime(format="iso")
-    updated_at = ma.fields.AwareDateTime(format="iso")
+    created_at = Moment()
+    updated_at = Moment()
 
 
 class StoreList(ma.Schema):

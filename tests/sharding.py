@@ -1,0 +1,18 @@
+"""Remembers every statement the suite issues, so that test_sharding.py can explain them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+# Text of a statement to the parameters it was first issued with, and in the order of first issue.
+statements: dict[str, Any] = {}
+
+
+def record(engine: sa.Engine) -> None:
+    """Listens to an engine of the suite."""
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, executemany: bool) -> None:
+        statements.setdefault(statement, parameters[0] if executemany else parameters)
