@@ -14,5 +14,5 @@ def record(engine: sa.Engine) -> None:
     """Listens to an engine of the suite."""
 
     @sa.event.listens_for(engine, "before_cursor_execute")
-    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, executemany: bool) -> None:
-        statements.setdefault(statement, parameters[0] if executemany else parameters)
+    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> None:
+        statements.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)

@@ -188,7 +188,8 @@ def _run(
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int], None]]:
     """A moving line on the screen's error channel; silent without a terminal."""
+    screen = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(name, total=None)
         yield lambda count: bar.advance(task, count)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from importlib import resources
 from typing import Any
@@ -30,6 +31,8 @@ _seconds = Histogram(
     ["route", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+# A parameter of a route, `<int:z>`, as the document writes it, `{z}`.
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -182,7 +185,7 @@ def publish(app: Flask) -> None:
     spec = current_spec(app)
     for rule in app.url_map.iter_rules():
         mark = mark_of(app.view_functions[rule.endpoint])
-        path = spec._paths.get(rule.rule.replace("<", "{").replace(">", "}"), {})
+        path = spec._paths.get(_PARAMETER.sub(r"{\1}", rule.rule), {})
         for method in rule.methods or ():
             operation = path.get(method.lower())
             if isinstance(operation, dict):

@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Recomputes the order of a nearby answer (asked with explain=true) from the answer alone: `curl … | script/recompute.py`."""
+
+import json
+import sys
+from decimal import ROUND_HALF_EVEN, Decimal
+
+
+def recompute(answer: dict) -> list[str]:
+    """What does not add up, hit by hit; an empty list means that every point and the order are right."""
+    profile, wrong, keys = answer["profile"], [], []
+    for place, hit in enumerate(answer["items"], 1):
+        distance = round(profile["distance_weight"] * 2.0 ** (-hit["distance_m"] / profile["half_distance_m"]))
+        stars = Decimal(str(hit["rating"]["bayes"]))
+        rating = int((profile["rating_weight"] * (stars - 1) / 4).quantize(Decimal(1), ROUND_HALF_EVEN))
+        if (distance, rating, distance + rating) != tuple(hit["score"][name] for name in ("distance", "rating", "total")):
+            wrong.append(f"hit {place}: the answer says {hit['score']}, the formula {distance} + {rating}")
+        keys.append((-(distance + rating), hit["distance_m"], hit["id"]))
+    return wrong + (["the order is not by points, distance, id"] if keys != sorted(keys) else [])
+
+
+if __name__ == "__main__":
+    problems = recompute(json.load(sys.stdin))
+    print("\n".join(problems) or "every point and the order are right")
+    sys.exit(bool(problems))
