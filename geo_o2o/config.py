@@ -14,6 +14,7 @@ DEVELOPMENT_SECRET = "development-secret-do-not-use"
 SHORTEST_SECRET = 32
 # Written by the private cluster (cluster.py) into the data folder; used when no database is named.
 CLUSTER_FILE = "cluster.json"
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 class BadSettings(Exception):
@@ -29,7 +30,7 @@ class Settings:
     """All settings. Each is read from GEO_O2O_ and its name in capitals; docs/settings.md lists them."""
 
     env: str = setting("development", "`development` or `production`; production refuses development secrets and writes JSON logs")
-    data_dir: Path = setting(Path("var"), "folder for the private cluster, metrics and keys of this installation")
+    data_dir: Path = setting(Path("var"), "folder for the private cluster, metrics and keys of this installation; by default `var` in the checkout")
     database_url: str = setting("", "PostgreSQL with PostGIS, as a URL; empty: the private cluster in data_dir")
     read_url: str = setting("", "a streaming replica for reads, as a URL; empty: the same as database_url")
     secret_key: str = setting(DEVELOPMENT_SECRET, "signs cursors; at least 32 characters in production")
@@ -97,7 +98,7 @@ def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any)
     Raises BadSettings, naming the variable.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"data_dir": _CHECKOUT / Settings.data_dir}
     for one in fields(Settings):
         text = environ.get(variable(one), "")
         if not text:

@@ -16,7 +16,6 @@ LOCK_TIMEOUT = "4s"
 STATEMENT_TIMEOUT = "5min"
 
 
-@sa.event.listens_for(sa.Table, "after_create")
 def distribute(table: sa.Table, connection: sa.Connection, **_: object) -> None:
     """Distributes a table right after it is made, parents first. Does nothing on plain PostgreSQL."""
     how = table.info.get("citus")
@@ -28,14 +27,12 @@ def distribute(table: sa.Table, connection: sa.Connection, **_: object) -> None:
         connection.execute(sa.text("SELECT create_distributed_table(:name, :key)"), {"name": table.name, "key": how})
 
 
-@sa.event.listens_for(sa.Table, "before_create")
 def partition(table: sa.Table, connection: sa.Connection, **_: object) -> None:
     """With `-x partitions=N` (tests only) makes sharded tables hash-partitioned: the stand-in for a cluster."""
     if _partitions() and table.info.get("citus") == "shard_cell":
         table.dialect_options["postgresql"]["partition_by"] = "HASH (shard_cell)"
 
 
-@sa.event.listens_for(sa.Table, "after_create")
 def add_partitions(table: sa.Table, connection: sa.Connection, **_: object) -> None:
     if not _partitions() or table.info.get("citus") != "shard_cell":
         return
@@ -61,8 +58,16 @@ def run(connection: sa.Connection) -> None:
         process_revision_directives=alembic_helpers.writer,
         render_item=alembic_helpers.render_item,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    hooks = [("before_create", partition), ("after_create", distribute), ("after_create", add_partitions)]
+    for event, hook in hooks:
+        sa.event.listen(sa.Table, event, hook)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        # This file is read once a run; in one process (the tests) hooks of an earlier run must not stay.
+        for event, hook in hooks:
+            sa.event.remove(sa.Table, event, hook)
 
 
 given = context.config.attributes.get("connection")

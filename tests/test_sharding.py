@@ -33,7 +33,6 @@ ALLOWED = {
     r"FROM store_districts\s+WHERE store_districts\.district_id =": "a changed district asks which stores it held, once a change",
     r"FROM incoming|INTO incoming|UPDATE incoming|incoming i|incoming_basemap": "a load compares the rows of a whole source, in one transaction",
     r"FROM check_ins\s+WHERE check_ins\.merchant_id|FROM check_ins ORDER BY|FROM check_ins GROUP BY": "a merchant's or the operator's report over all its stores",
-    r"FROM check_ins\s+WHERE check_ins\.(checked_in_at|level)": "the operator's report over all stores",
     r"DELETE FROM check_in_evidence WHERE": "the worker erases what is old, everywhere",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"WHERE status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
@@ -108,8 +107,8 @@ def test_no_statement_of_the_suite_touches_every_partition(partitioned: Any) -> 
         pytest.skip("runs after the whole suite")
     explained, broken, used = 0, {}, set()
     with partitioned.cursor() as cursor:
-        for text, parameters in sharding.statements.items():
-            if text.startswith("CREATE TEMPORARY TABLE"):
+        for text in sharding.statements:
+            if text.strip().startswith("CREATE TEMPORARY TABLE"):
                 cursor.execute(text.replace("CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS").replace(" ON COMMIT DROP", ""))
         for text, parameters in sharding.statements.items():
             if not text.startswith(_KINDS) or not any(table in text for table in SHARDED) or TESTS_OWN.search(text):
