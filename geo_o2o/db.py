@@ -55,7 +55,7 @@ class Statement:
         connection = session.connection()
         kept: dict[str, str] | None = connection.info.get(_PREPARED)
         if kept is None:
-            return list(session.execute(sa.text(self.text), dict(values)).mappings())
+            return list(session.execute(sa.text(self.text), dict(values)).mappings().all())
         names = self._names()
         plan = kept.get(self.text)
         if plan is None:
@@ -64,7 +64,7 @@ class Statement:
             connection.exec_driver_sql(f"PREPARE {plan} ({', '.join(self.types[name] for name in names)}) AS {numbered}")
             kept[self.text] = plan
         arguments = ", ".join(f"%({name})s" for name in names)
-        return list(connection.exec_driver_sql(f"EXECUTE {plan} ({arguments})", {name: values[name] for name in names}).mappings())
+        return list(connection.exec_driver_sql(f"EXECUTE {plan} ({arguments})", {name: values[name] for name in names}).mappings().all())
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys(_NAMED.findall(self.text)))

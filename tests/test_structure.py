@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def test_a_pure_file_imports_nothing_impure(path: Path) -> None:
         else:
             continue
         assert not names & IMPURE, f"{path.name} imports {names & IMPURE}"
+
+
+def test_the_contract_of_pure_files_knows_every_pure_file() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    listed = set(next(one for one in contracts if one["type"] == "forbidden")["source_modules"])
+    found = {str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in pure_files()}
+    assert listed == {name for name in found if not name.startswith("geo_o2o.geo.")} | {"geo_o2o.geo"}
 
 
 def test_the_floors_hold() -> None:

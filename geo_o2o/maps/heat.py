@@ -14,7 +14,10 @@ from ..geo.shapes import to_geojson
 
 @dataclass(frozen=True)
 class CellSupply:
-    """What one H3 cell holds. stores_timed: those whose hours are known; stores_open: those of them that are open."""
+    """What one H3 cell holds. stores_timed: those whose hours are known; stores_open: those of them that are open.
+
+    sample: some of its ratings or offers were invented for the demonstration.
+    """
 
     cell: int
     stores: int
@@ -23,6 +26,7 @@ class CellSupply:
     rating_count: int
     stores_timed: int
     stores_open: int
+    sample: bool
 
 
 def describe(supply: CellSupply) -> dict[str, Any]:
@@ -39,6 +43,7 @@ def describe(supply: CellSupply) -> dict[str, Any]:
         "offers": supply.offers,
         "rating_mean": round(supply.rating_sum / supply.rating_count, 3) if supply.rating_count else None,
         "rating_count": supply.rating_count,
+        "sample": supply.sample,
         "open_share": round(supply.stores_open / supply.stores_timed, 3) if supply.stores_timed else None,
     }
 

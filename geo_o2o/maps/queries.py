@@ -22,10 +22,13 @@ _SUPPLY = """
 SELECT h3_parent(s.cell, :resolution) AS cell, count(*) AS stores, sum(s.rating_sum) AS rating_sum, sum(s.rating_count) AS rating_count,
        count(s.hours_id) AS stores_timed,
        count(*) FILTER (WHERE (SELECT h.open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = s.hours_id)) AS stores_open,
-       sum((SELECT count(*) FROM offer_store o
-             WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)
-               AND o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz)))) AS offers
+       sum(offers.number) AS offers, bool_or(offers.sample OR (s.rating_sample AND s.rating_count > 0)) AS sample
   FROM stores s {joined}
+  CROSS JOIN LATERAL (
+      SELECT count(*) AS number, coalesce(bool_or(o.sample), false) AS sample FROM offer_store o
+       WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)
+         AND o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))
+  ) offers
  WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND {which}
  GROUP BY 1 ORDER BY 1 LIMIT :limit
 """
@@ -66,7 +69,10 @@ def _supply(
         which += " AND s.category_id = ANY(:category_ids)"
         parameters["category_ids"] = list(category_ids)
     rows = session.execute(sa.text(_SUPPLY.format(which=which, joined=joined)), {**parameters, "resolution": resolution, "at": at, "limit": limit})
-    return [CellSupply(row.cell, row.stores, int(row.offers), row.rating_sum, row.rating_count, row.stores_timed, row.stores_open) for row in rows]
+    return [
+        CellSupply(row.cell, row.stores, int(row.offers), row.rating_sum, row.rating_count, row.stores_timed, row.stores_open, row.sample)
+        for row in rows
+    ]
 
 
 def _box_parameters(bounds: Bounds) -> dict[str, float]:

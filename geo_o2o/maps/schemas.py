@@ -34,6 +34,7 @@ class SupplyCell(ma.Schema):
     offers = ma.fields.Integer()
     rating_mean = ma.fields.Float(allow_none=True)
     rating_count = ma.fields.Integer()
+    sample = ma.fields.Boolean(metadata={"description": "true where some ratings or offers were invented for the demonstration"})
     open_share = ma.fields.Float(allow_none=True, metadata={"description": "of the stores whose hours are known, the share open now"})
 
 

@@ -70,7 +70,14 @@ def test_offers_ratings_and_open_share_are_the_cells(planner_api: Api, session: 
     make_offer(session, always, status="draft")
     session.commit()
     (cell,) = planner_api.get("/v1/heat/supply", bbox=BOX, resolution=9).get_json()["items"]
+    assert cell["sample"] is False
     assert (cell["stores"], cell["offers"], cell["rating_mean"], cell["rating_count"], cell["open_share"]) == (3, 1, 4.0, 3, 0.5)
+
+
+def test_figures_made_from_samples_say_so(planner_api: Api, session: Session) -> None:
+    make_store(session, rating=(9, 2), rating_sample=True)
+    session.commit()
+    assert [one["sample"] for one in planner_api.get("/v1/heat/supply", bbox=BOX).get_json()["items"]] == [True]
 
 
 def test_a_districts_supply_is_that_of_its_stores_and_sums_to_them(planner_api: Api, session: Session) -> None:
@@ -118,7 +125,7 @@ def test_an_outline_across_the_date_line_is_cut_in_two() -> None:
     assert geometry.geom_type == "MultiPolygon"
     west, _, east, _ = geometry.bounds
     assert (west, east) == (-180.0, 180.0)
-    assert feature(CellSupply(cell, 1, 0, 0, 0, 0, 0))["properties"]["area_km2"] == pytest.approx(area_km2(cell))
+    assert feature(CellSupply(cell, 1, 0, 0, 0, 0, 0, False))["properties"]["area_km2"] == pytest.approx(area_km2(cell))
 
 
 @pytest.mark.parametrize(
