@@ -8,7 +8,8 @@ from flask import Flask
 
 from .config import Settings, from_environment
 from .db import Database
-from .http import Api, Json, document_problems
+from .http import Json
+from .problems import Api, document_problems
 
 _ROOMS_WITH_TABLES = ("auth", "districts", "basemap", "stores", "checkins", "offers", "discovery")
 

@@ -96,11 +96,12 @@ _SCORED = """
       ) weighed
 """
 
-# Within 0.6 % of the ellipsoid, at a third of its cost; the slack covers that, and the rounding of both parts of the score.
+# Within 0.6 % of the ellipsoid, at a third of its cost. The slack covers that, the rounding of both parts of the score (one point), and
+# the rounding of the rating itself (half a thousandth of a star is an eight-thousandth of its weight).
 _CAN_REACH = """
     :distance_weight * power(2::float8, -greatest((s.location <-> :origin) * 0.994 - 1, 0) / :half_distance_m ::float8)
     + :rating_weight * (((CAST(:priors AS bigint[]))[s.category_id] + s.rating_sum::bigint * 1000) / (:prior_count + s.rating_count)::float8
-                        - 1000) / 4000 * 1.001 + 2 >= reach.total
+                        - 1000) / 4000 + :rating_weight * 0.0002 + 2 >= reach.total
 """
 
 _NEARBY = """
@@ -121,7 +122,8 @@ WITH nearest AS MATERIALIZED (
         :radius_m))::float8 AS metres, coalesce((SELECT total FROM kth), 0) AS total
 )
 SELECT hit.*, ST_X(location::geometry) AS lon, ST_Y(location::geometry) AS lat, reach.metres AS reach_m,
-       (SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = hit.hours_id) AS is_open,
+       (SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = hit.hours_id
+           AND CAST(:at AS timestamptz) >= expanded_from AND CAST(:at AS timestamptz) < expanded_until) AS is_open,
        credit.attribution, credit.licence
   FROM reach LEFT JOIN LATERAL (
     SELECT * FROM ({all}) ranked WHERE {after} ORDER BY total DESC, distance_m, {id} LIMIT :limit

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import marshmallow as ma
 
+from ..fields import Moment
+
 
 class Health(ma.Schema):
     status = ma.fields.String()
@@ -9,3 +11,5 @@ class Health(ma.Schema):
 
 class Readiness(Health):
     migration = ma.fields.String()
+    opening_hours_known_until = Moment(allow_none=True, metadata={"description": "the first store's hours end here, unless the worker extends them"})
+    warnings = ma.fields.List(ma.fields.String())

@@ -20,6 +20,7 @@ from ..config import Settings
 from ..db import Database
 from ..offers import service as offers
 from ..stores import service as stores
+from ..stores.models import OpeningHours
 
 _log = logging.getLogger("geo_o2o")
 _ROOT = Path(__file__).parents[2]
@@ -47,6 +48,11 @@ def upgrade(settings: Settings) -> None:
 def migration_state(session: Session) -> MigrationState:
     present = MigrationContext.configure(session.connection()).get_current_revision()
     return MigrationState(present or "none", _wanted())
+
+
+def hours_known_until(session: Session) -> datetime | None:
+    """The moment at which the first row of opening hours runs out; None where there is none."""
+    return session.scalar(sa.select(sa.func.min(OpeningHours.expanded_until)))
 
 
 @cache

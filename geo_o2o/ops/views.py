@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..auth.access import mark_of, public
 from ..errors import NotFound, Unavailable
-from ..http import Blueprint, database, request_id
+from ..http import Blueprint, database, request_id, utcnow
 from . import logs
 from .schemas import Health, Readiness
-from .service import migration_state
+from .service import hours_known_until, migration_state
 
 blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
 
@@ -53,13 +53,16 @@ def ready() -> dict[str, Any]:
     try:
         with database().read() as session:
             state = migration_state(session)
+            known_until = hours_known_until(session) if state.present == state.wanted else None
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
     if state.present != state.wanted:
         raise Unavailable(
             f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`", code="not_migrated"
         )
-    return {"status": "ok", "migration": state.present}
+    ran_out = known_until is not None and known_until < utcnow()
+    warnings = ["opening hours have run out, so nothing counts as open: is the worker running?"] if ran_out else []
+    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings}
 
 
 @blueprint.get("/metrics")

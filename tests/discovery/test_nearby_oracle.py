@@ -34,7 +34,11 @@ HOURS = [
     "Mo-Fr 09:00-17:00", "Mo-Su 11:00-23:00", "24/7", "Mo-Sa 08:00-20:00; Su 10:00-16:00", "Fr-Sa 20:00-04:00", "Mo-Th 12:00-15:00,18:00-22:30",
     "Tu-Su 10:00-18:00; PH off", "Mo-Fr 06:30-11:00", "Sa-Su 09:00-14:00", "Mo-Su 17:00-02:00",
 ]  # fmt: skip
-PROFILES = [*built_in_profiles().values(), Profile("odd-1", 777, 333, 1234, 3, {"default": 3333, "food.restaurant": 4100})]
+PROFILES = [
+    *built_in_profiles().values(),
+    Profile("odd-1", 777, 333, 1234, 3, {"default": 3333, "food.restaurant": 4100}),
+    Profile("huge-1", 1_000_000, 150, 900_000, 1, {"default": 1100}),
+]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from geo_o2o.ops import logs
 from geo_o2o.ops.service import JOBS, run_jobs
 
 from ..conftest import NOW, Api
-from ..factories import make_store
+from ..factories import HELSINKI, make_store
 from ..test_http import problem_of
 
 
@@ -29,6 +29,16 @@ def test_live_and_ready(client: FlaskClient) -> None:
     ready = client.get("/health/ready").get_json()
     assert ready["status"] == "ok"
     assert re.fullmatch(r"\d{4}", ready["migration"])
+
+
+def test_hours_that_ran_out_are_told_and_are_unknown_not_closed(client: FlaskClient, app_api: Api, session: Session) -> None:
+    make_store(session, opening_hours="24/7", now=utcnow() - timedelta(days=90))
+    session.commit()
+    ready = client.get("/health/ready").get_json()
+    assert ready["opening_hours_known_until"] < utcnow().isoformat()
+    assert "worker" in ready["warnings"][0]
+    (hit,) = app_api.get("/v1/stores/nearby", lat=HELSINKI.lat, lng=HELSINKI.lon).get_json()["items"]
+    assert hit["open"] is None
 
 
 def test_a_database_that_is_down_is_a_503_with_retry_after(settings: Settings) -> None:
