@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import flask
@@ -25,6 +25,7 @@ from .config import Settings
 from .cursor import read_cursor, sign_cursor
 from .db import Database
 
+Row = TypeVar("Row")
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
@@ -71,6 +72,12 @@ def position_of(args: Mapping[str, Any]) -> list[Any] | None:
 
 def next_cursor(position: list[Any] | None, args: Mapping[str, Any]) -> str | None:
     return sign_cursor(position, question=question_of(args), secret=settings().secret_key) if position else None
+
+
+def page_of(found: Sequence[Row], args: Mapping[str, Any], position: Callable[[Row], list[Any]]) -> tuple[Sequence[Row], str | None]:
+    """The rows of a page and the cursor of the next one. found: one row more than args["limit"], where there are more."""
+    page = found[: args["limit"]]
+    return page, next_cursor(position(page[-1]) if len(found) > len(page) else None, args)
 
 
 # --- what comes in -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from uuid import UUID
 from ..auth.access import access
 from ..auth.service import once
 from ..errors import Malformed
-from ..http import Blueprint, answer, caller, database, idempotency_key, next_cursor, path_id, position_of, utcnow
+from ..http import Blueprint, answer, caller, database, idempotency_key, page_of, path_id, position_of, utcnow
 from . import queries, service
 from .schemas import LEVELS, CheckInCounts, CheckInList, CheckInRequest, CheckInResponse, CheckInsAsked, CountsAsked, dump_check_in
 
@@ -60,9 +60,8 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             before=(datetime.fromisoformat(position[0]), UUID(position[1])) if position else None,
             limit=asked["limit"] + 1,
         )
-    page = found[: asked["limit"]]
-    more = [page[-1].checked_in_at.isoformat(), str(page[-1].id)] if len(found) > len(page) else None
-    return {"items": [dump_check_in(row) for row in page], "next": next_cursor(more, asked)}
+    page, following = page_of(found, asked, lambda row: [row.checked_in_at.isoformat(), str(row.id)])
+    return {"items": [dump_check_in(row) for row in page], "next": following}
 
 
 @blueprint.get("/counts")

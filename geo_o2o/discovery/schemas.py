@@ -62,7 +62,7 @@ class HitExplanation(ma.Schema):
     order = ma.fields.String()
 
 
-class StoreHit(ma.Schema):
+class StoreOfHit(ma.Schema):
     id = ma.fields.UUID()
     name = ma.fields.String()
     names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
@@ -75,27 +75,14 @@ class StoreHit(ma.Schema):
     time_zone = ma.fields.String()
     open = ma.fields.Boolean(allow_none=True, metadata={"description": "at the moment of the question; null where the hours are not known"})
     price_band = ma.fields.Integer(allow_none=True)
+    source = ma.fields.String()
+
+
+class StoreHit(StoreOfHit):
     distance_m = ma.fields.Integer(metadata={"description": "on the ellipsoid, whole metres"})
     rating = ma.fields.Nested(HitRating)
     score = ma.fields.Nested(HitScore)
-    source = ma.fields.String()
     explain = ma.fields.Nested(HitExplanation, metadata={"description": "with explain=true"})
-
-
-class StoreOfHit(ma.Schema):
-    id = ma.fields.UUID()
-    name = ma.fields.String()
-    names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
-    category = ma.fields.String()
-    brand = ma.fields.String(allow_none=True)
-    lat = ma.fields.Float()
-    lng = ma.fields.Float()
-    address = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
-    opening_hours = ma.fields.String(allow_none=True)
-    time_zone = ma.fields.String()
-    open = ma.fields.Boolean(allow_none=True)
-    price_band = ma.fields.Integer(allow_none=True)
-    source = ma.fields.String()
 
 
 class OfferHit(PlacedOffer):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, next_cursor, path_id, position_of, utcnow, version_asked, with_version
+from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
 from . import queries, service
 from .schemas import DistrictChange, DistrictList, DistrictRequest, DistrictResponse, DistrictsAsked, dump_district
 
@@ -43,9 +43,8 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             contains=asked.get("contains"),
             bounds=asked.get("bbox"),
         )
-    page = found[: asked["limit"]]
-    more = [page[-1].name, str(page[-1].id)] if len(found) > len(page) else None
-    return {"items": [dump_district(one) for one in page], "next": next_cursor(more, asked)}
+    page, following = page_of(found, asked, lambda district: [district.name, str(district.id)])
+    return {"items": [dump_district(one) for one in page], "next": following}
 
 
 @blueprint.get("/<district_id>")

@@ -7,7 +7,7 @@ from flask import Response
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, next_cursor, path_id, position_of, utcnow, version_asked, with_version
+from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
 from . import queries, service
 from .schemas import OfferChange, OfferList, OfferRequest, OfferResponse, OfferWalk, dump_offer
 
@@ -33,9 +33,8 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             changed_since=asked.get("changed_since"),
             public_only=not (me.role == "admin" or (merchant_id is not None and me.may_change(merchant_id))),
         )
-    page = found[: asked["limit"]]
-    more = [page[-1].shard_cell, str(page[-1].id)] if len(found) > len(page) else None
-    return {"items": [dump_offer(offer) for offer in page], "next": next_cursor(more, asked)}
+    page, following = page_of(found, asked, lambda offer: [offer.shard_cell, str(offer.id)])
+    return {"items": [dump_offer(offer) for offer in page], "next": following}
 
 
 @blueprint.get("/<offer_id>")

@@ -7,7 +7,7 @@ from flask import Response
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, next_cursor, path_id, position_of, settings, utcnow, version_asked, with_version
+from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow, version_asked, with_version
 from . import queries, service
 from .categories import tree, with_descendants
 from .schemas import CategoryList, StoreChange, StoreList, StoreRequest, StoreResponse, StoreWalk, dump_attribution, dump_store
@@ -44,13 +44,12 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             category_ids=with_descendants(asked["category"]) if "category" in asked else None,
             changed_since=asked.get("changed_since"),
         )
-        page = stores[: asked["limit"]]
+        page, following = page_of(stores, asked, lambda store: [store.shard_cell, str(store.id)])
         districts = queries.districts_of(session, [store.id for store in page])
         credit = queries.attributions(session, [store.source for store in page])
-    more = [page[-1].shard_cell, str(page[-1].id)] if len(stores) > len(page) else None
     return {
         "items": [dump_store(store, districts=districts.get(store.id, []), crs=asked["crs"]) for store in page],
-        "next": next_cursor(more, asked),
+        "next": following,
         "attribution": dump_attribution(credit),
     }
 
