@@ -121,7 +121,7 @@ def _server(settings: Settings) -> Iterator[int]:
     environment = {**os.environ, "GEO_O2O_DATABASE_URL": settings.database_url, "PYTHONPATH": str(root)}
     command = [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", str(settings.workers), "--blocking-threads", "1", "--no-ws", "bench.app:create",
+        "--workers", str(settings.workers), "--blocking-threads", str(settings.threads), "--no-ws", "bench.app:create",
     ]  # fmt: skip
     with subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

@@ -36,6 +36,8 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     settings = settings or from_environment()
     app = Flask("geo_o2o", static_folder=None)
     app.json = Json(app)
+    # Two slashes are another address, and answering them with a redirect would repeat whatever host the caller made up.
+    app.url_map.merge_slashes = False
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         API_TITLE="geo_o2o",

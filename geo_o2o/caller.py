@@ -17,3 +17,7 @@ class Caller:
     def may_change(self, merchant_id: UUID | None) -> bool:
         """Whether a thing of this merchant (None: nobody's) is the caller's to change."""
         return self.role == "admin" or (self.merchant_id is not None and self.merchant_id == merchant_id)
+
+    def may_see(self, merchant_id: UUID | None) -> bool:
+        """Whether the catalogue shows this merchant's things to the caller: a store's key sees its own alone."""
+        return self.role != "store" or self.merchant_id == merchant_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .auth import commands as auth
 from .cluster import ClusterFailed
@@ -26,6 +26,8 @@ class Cli(click.Group):
             raise click.ClickException(str(failure)) from failure
         except OperationalError as failure:
             raise click.ClickException(f"the database does not answer: {str(failure.orig).strip().splitlines()[0]}") from failure
+        except DBAPIError as failure:
+            raise click.ClickException(f"the database refused, and nothing was changed: {str(failure.orig).strip()}") from failure
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,8 +19,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,6 +32,8 @@ FIRST_PORT = 54_320
 _USER = "geo_o2o"
 _DATABASE = "geo_o2o"
 _START_TIMEOUT_S = 60
+# Set in the server's folder once its password is remembered; a folder without it was never used.
+_COMPLETE = "geo_o2o.complete"
 # Longest path of a Unix socket on Linux, less the name that PostgreSQL appends.
 _LONGEST_SOCKET_DIR = 80
 _UNPRIVILEGED = ("postgres", "nobody")
@@ -61,10 +63,10 @@ class Cluster:
     url: str
 
 
-def up(data_dir: Path, *, durable: bool = True) -> Cluster:
+def up(data_dir: Path, *, durable: bool = True, say: Callable[[str], None] | None = None) -> Cluster:
     """Starts the cluster of a data folder, making it first where there is none; does nothing where it runs.
 
-    durable: False drops fsync, for tests.
+    durable: False drops fsync, for tests. say: is told where the cluster had to give way.
     Raises ClusterFailed.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,10 @@ def up(data_dir: Path, *, durable: bool = True) -> Cluster:
             return cluster
         _clear_stale_lock(cluster)
         if not _is_free(cluster.port):
-            cluster = _remember(data_dir, cluster, port=free_port(cluster.port + 1))
+            busy = cluster.port
+            cluster = _remember(data_dir, cluster, port=free_port(busy + 1))
+            if say:
+                say(f"port {busy} is busy, the database takes {cluster.port}")
         _write_config(cluster, durable=durable)
         _start(cluster)
         create_database(cluster, _DATABASE)
@@ -104,20 +109,34 @@ def keep(data_dir: Path, *, kept: bool) -> None:
     """Remembers whether somebody asked for the cluster by hand, so that a demonstration that ends leaves it running."""
     mark = data_dir / "cluster.kept"
     if kept:
-        mark.touch()
+        mark.write_text(_boot())
     else:
         mark.unlink(missing_ok=True)
 
 
 def is_kept(data_dir: Path) -> bool:
-    return (data_dir / "cluster.kept").exists()
+    try:
+        return (data_dir / "cluster.kept").read_text() == _boot()
+    except OSError:
+        return False
+
+
+def _boot() -> str:
+    """Tells this run of the machine from the next: what was kept running before a reboot is not any more."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text() if path.exists() else ""
 
 
 def find(data_dir: Path) -> Cluster | None:
+    """The cluster of a data folder, None where there is none. Raises ClusterFailed where there is one that cannot be understood."""
+    target = data_dir / CLUSTER_FILE
     try:
-        found = Cluster(**json.loads((data_dir / CLUSTER_FILE).read_text()))
-    except (OSError, ValueError, TypeError):
+        known = json.loads(target.read_text())
+        found = Cluster(**{one.name: known[one.name] for one in fields(Cluster)})
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError, KeyError) as failure:
+        raise ClusterFailed(f"{target} cannot be read ({failure}); it tells where the database lies, so nothing is touched") from failure
     return found if (Path(found.directory) / "PG_VERSION").exists() else None
 
 
@@ -149,6 +168,8 @@ def drop_database(cluster: Cluster, name: str) -> None:
 
 def _make(data_dir: Path) -> Cluster:
     directory, owner = _place(data_dir)
+    if (directory / _COMPLETE).exists():
+        raise ClusterFailed(f"{directory} holds a database, but {data_dir / CLUSTER_FILE} does not say how to reach it; nothing was touched")
     shutil.rmtree(directory, ignore_errors=True)  # left by a run that was killed while making it
     socket_dir = directory.parent / "socket"
     if len(str(socket_dir)) > _LONGEST_SOCKET_DIR:
@@ -171,6 +192,7 @@ def _make(data_dir: Path) -> Cluster:
             "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions", cluster=cluster,
         )  # fmt: skip
     _remember(data_dir, cluster, port=port)
+    (directory / _COMPLETE).touch()
     return cluster
 
 
@@ -187,7 +209,7 @@ def _place(data_dir: Path) -> tuple[Path, pwd.struct_passwd | None]:
     tag = hashlib.sha256(str(inside).encode()).hexdigest()[:12]
     outside = Path("/var/tmp") / f"geo-o2o-{tag}"
     outside.mkdir(exist_ok=True)
-    if outside.stat().st_uid not in (0, owner.pw_uid):
+    if outside.is_symlink() or outside.lstat().st_uid not in (0, owner.pw_uid):
         raise ClusterFailed(f"{outside} belongs to somebody else; set GEO_O2O_DATA_DIR to a folder that {owner.pw_name} can enter")
     os.chown(outside, owner.pw_uid, owner.pw_gid)
     return outside / "data", owner

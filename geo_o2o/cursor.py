@@ -15,7 +15,7 @@ from typing import Any
 from .errors import InvalidInput
 
 _MAC_BYTES = 16
-_LONGEST_CURSOR = 2_000
+_LONGEST_CURSOR = 8_000
 
 
 class BadCursor(InvalidInput):
@@ -24,7 +24,7 @@ class BadCursor(InvalidInput):
 
 def sign_cursor(position: list[Any], *, question: str, secret: str) -> str:
     """position: JSON values. question: what the list was asked with; the cursor answers to no other."""
-    body = json.dumps([_digest(question), position], separators=(",", ":")).encode()
+    body = json.dumps([_digest(question), position], separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_mac(body, secret) + body).decode().rstrip("=")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,31 @@ from .geo.shapes import InvalidShape, parse_area
 def described(kwargs: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     """The arguments of a field with defaults for what the API page shows of it."""
     return {**kwargs, "metadata": {**defaults, **kwargs.get("metadata", {})}}
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+# Plain decimal notation and nothing else that Python would take: no underscores, no digits of other scripts.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+
+
+def parse_number(value: int | float | str) -> float:
+    """A number from JSON or from a query. Raises ValueError, OverflowError."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise ValueError("not a number")
+    return float(value)
+
+
+class BoundedList(ma.fields.List[Any]):
+    """A list of bounded length; the length is looked at before any element is."""
+
+    def __init__(self, inner: Any, *, longest: int, shortest: int = 0, **kwargs: Any):
+        self.shortest, self.longest = shortest, longest
+        super().__init__(inner, **described(kwargs, minItems=shortest, maxItems=longest))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and not self.shortest <= len(value) <= self.longest:
+            raise ValidationError(f"expected {self.shortest} to {self.longest} elements, found {len(value)}")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Schema(ma.Schema):
@@ -40,7 +66,7 @@ class Number(ma.fields.Float):
         if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
             raise ValidationError(f"{expected}, found {type(value).__name__}")
         try:
-            number = float(value)
+            number = parse_number(value)
         except (ValueError, OverflowError) as failure:
             raise ValidationError(f"{expected}, found {str(value)[:40]!r}") from failure
         if not (math.isfinite(number) and self.low <= number <= self.high):
@@ -69,7 +95,7 @@ class WholeNumber(ma.fields.Integer):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
         expected = f"expected a whole number in {self.low}..{self.high}"
         text = str(value)
-        if isinstance(value, bool | float) or len(text) > 20 or not text.lstrip("-").isascii() or not text.lstrip("-").isdigit():
+        if isinstance(value, bool | float) or not _WHOLE.fullmatch(text):
             raise ValidationError(f"{expected}, found {text[:40]!r}")
         number = int(text)
         if not self.low <= number <= self.high:
@@ -93,12 +119,24 @@ class Text(ma.fields.String):
         return text
 
 
+class WebAddress(Text):
+    """An http or https address."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(longest=500, **described(kwargs, format="uri"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        ma.validate.URL(schemes={"http", "https"}, error="expected an address that begins with http:// or https://")(text)
+        return text
+
+
 class Names(ma.fields.Dict):
     """Names by language tag, as {"fi": "Kirjakauppa", "en": "Bookshop"}."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(
-            keys=ma.fields.String(validate=ma.validate.Regexp(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$", error="expected a language tag")),
+            keys=ma.fields.String(validate=ma.validate.Regexp(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}\Z", error="expected a language tag")),
             values=Text(longest=200),
             validate=ma.validate.Length(max=50),
             **described(kwargs, example={"en": "Academic Bookshop"}),
@@ -117,7 +155,7 @@ class BoundsField(ma.fields.Field[Bounds]):
         if len(parts) != 4 or len(str(value)) > 200:
             raise ValidationError("expected four numbers: west,south,east,north")
         try:
-            return Bounds(*(float(part) for part in parts))
+            return Bounds(*(parse_number(part) for part in parts))
         except (ValueError, OverflowError) as failure:
             raise ValidationError(f"expected west,south,east,north in degrees: {failure}") from failure
 

@@ -16,6 +16,7 @@ import marshmallow as ma
 import orjson
 from flask import Response, current_app, g, request
 from flask.json.provider import JSONProvider
+from webargs.fields import DelimitedList
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 
@@ -95,15 +96,20 @@ class StrictParser(FlaskParser):
     def load_querystring(self, req: Any, schema: ma.Schema) -> Any:
         for name, values in req.args.lists():
             field = schema.fields.get(name)
-            if len(values) > 1 and not isinstance(field, ma.fields.List):
+            # Lists here are written with commas, so that nothing is said twice in two ways.
+            if len(values) > 1 and (not isinstance(field, ma.fields.List) or isinstance(field, DelimitedList)):
                 raise errors.InvalidInput(f"{name} was given {len(values)} times", errors={name: ["given more than once"]})
         return MultiDictProxy(req.args, schema)
 
     def load_json(self, req: Any, schema: ma.Schema) -> Any:
         if not req.is_json:
             flask.abort(415, "expected a body of type application/json")
+        body = req.get_data(cache=True)
+        # A chunked body announces no length: what reaches the limit has been cut there.
+        if req.content_length is None and len(body) >= req.max_content_length:
+            flask.abort(413)
         try:
-            return json.loads(req.get_data(cache=True), object_pairs_hook=_without_twins)
+            return json.loads(body, object_pairs_hook=_without_twins)
         except RecursionError as failure:
             raise errors.Malformed("the JSON body is nested too deeply") from failure
         except ValueError as failure:
@@ -121,6 +127,8 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("an object has the same name twice")
+    if any(0xD800 <= ord(char) <= 0xDFFF for name in found for char in name):
+        raise ValueError("a name is no text")
     return found
 
 
@@ -128,6 +136,13 @@ def _flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(messages, Mapping):
         return {name: texts for key, value in messages.items() for name, texts in _flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()}
     return {prefix or "body": [str(text)[:300] for text in (messages if isinstance(messages, list) else [messages])]}
+
+
+def _path(prefix: str, key: Any) -> str:
+    """A field's path; marshmallow calls a whole object `_schema`, and the value of a mapping `value`."""
+    if key in ("_schema", "value", "key"):
+        return prefix
+    return f"{prefix}.{key}" if prefix else str(key)
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -143,10 +158,12 @@ def version_asked() -> int:
     """
     text = request.headers.get("If-Match", "")
     if not text:
-        raise errors.PreconditionRequired('send If-Match with the ETag of what you read, as If-Match: "v3"')
+        message = 'send If-Match with the ETag of what you read, as If-Match: "v3"'
+        raise errors.PreconditionRequired(message, errors={"If-Match": [message]})
     match = re.fullmatch(r'"v(\d{1,9})"', text.strip())
     if not match:
-        raise errors.PreconditionFailed(f'the ETag {text[:40]!r} is not the present one: read it again; it looks like "v3"')
+        message = f'the ETag {text[:40]!r} is not the present one: read it again; it looks like "v3"'
+        raise errors.PreconditionFailed(message, errors={"If-Match": [message]})
     return int(match[1])
 
 
@@ -161,9 +178,15 @@ def with_version(body: Mapping[str, Any], version: int, *, status: int = 200, lo
         response.headers["Location"] = location
     if not lasting:
         response.headers["Cache-Control"] = "no-store"
-    if lasting and status == 200 and request.method == "GET":
-        response.make_conditional(request)
-    return response
+    return unless_known(response) if lasting and status == 200 and request.method == "GET" else response
+
+
+def unless_known(response: Response) -> Response:
+    """The response, or 304 where the caller's If-None-Match names its ETag."""
+    tag, _ = response.get_etag()
+    if tag is None or not request.if_none_match.contains_weak(tag):
+        return response
+    return Response(status=304, headers={"ETag": response.headers["ETag"]})
 
 
 def idempotency_key() -> str | None:

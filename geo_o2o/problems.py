@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import flask_smorest
 import marshmallow as ma
 from flask import Flask, Response
 from psycopg2 import errors as pg_errors
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -17,6 +18,8 @@ from . import errors
 from .http import answer, request_id
 
 PROBLEM_JSON = "application/problem+json"
+# A body of a million wrong elements must not be answered with a million sentences.
+_MOST_ERRORS = 20
 _log = logging.getLogger("geo_o2o")
 
 # The one table from a kind of failure to its status.
@@ -63,7 +66,7 @@ def problem(status: int, code: str, detail: str, *, fields: errors.FieldErrors |
         "status": status,
         "code": code,
         "detail": detail,
-        "errors": [{"field": name, "message": text} for name, texts in (fields or {}).items() for text in texts],
+        "errors": [{"field": name, "message": text} for name, texts in (fields or {}).items() for text in texts][:_MOST_ERRORS],
         "request_id": request_id(),
     }
     response = answer(body, status=status, content_type=PROBLEM_JSON)
@@ -112,51 +115,83 @@ def _on_database_error(error: Exception) -> Response:
     if isinstance(origin, pg_errors.LockNotAvailable | pg_errors.DeadlockDetected | pg_errors.SerializationFailure):
         return problem(503, "busy", "another change holds the row: try again", headers={"Retry-After": "1"})
     if isinstance(error, OperationalError | PoolTimeout) or getattr(error, "connection_invalidated", False):
-        _log.warning("database unavailable: %s", str(origin or error).splitlines()[0])
+        _log.warning("database unavailable: %s", str(origin or error).splitlines()[0], extra={"fields": {"request_id": request_id()}})
         return problem(503, "database_unavailable", "the database does not answer: try again", headers={"Retry-After": "2"})
+    if isinstance(error, IntegrityError):
+        _log.warning("a constraint spoke: %s", str(origin).splitlines()[0], extra={"fields": {"request_id": request_id()}})
+        return problem(409, "conflict", "the change contradicts what is stored, or another change came first: read it again and retry")
     return _on_surprise(error)
 
 
 def _on_surprise(error: Exception) -> Response:
-    _log.exception("unexpected failure", exc_info=error)
+    _log.exception("unexpected failure", exc_info=error, extra={"fields": {"request_id": request_id()}})
     return problem(500, "internal_error", f"something failed here; quote request {request_id()} when you report it")
 
 
+_WORDS = {
+    "304": "the caller has it already",
+    "308": "the store has a new id, in Location",
+    "400": "the request cannot be read",
+    "401": "no key, or one that is not known",
+    "403": "the key has not the scope, or the thing is not the caller's",
+    "404": "no such thing",
+    "409": "contradicts the present state",
+    "410": "removed",
+    "412": "changed since it was read",
+    "413": "body too large",
+    "415": "not the media type expected",
+    "422": "a field has the wrong shape or range",
+    "428": "If-Match is missing",
+    "500": "a fault of this service",
+    "503": "the database does not answer, or the question took too long",
+}
+_HEADERS = {
+    "If-Match": {"description": 'the ETag of what was read, as "v3"', "required": True},
+    "Idempotency-Key": {"description": "1 to 100 visible characters; sent again, the first answer comes again", "required": False},
+    "If-None-Match": {"description": "the ETag that the caller has", "required": False},
+}
+# Creating requests that find an earlier one by its key.
+_IDEMPOTENT = frozenset({"/v1/stores", "/v1/offers", "/v1/districts", "/v1/check-ins"})
+
+
 def document_problems(api: Api) -> None:
-    """Adds to every operation of the OpenAPI document the problem documents that it can answer with."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    words = {
-        "400": "the request cannot be read",
-        "401": "no key, or one that is not known",
-        "403": "the key has not the scope, or the thing is not the caller's",
-        "404": "no such thing",
-        "409": "contradicts the present state",
-        "410": "removed",
-        "412": "changed since it was read",
-        "413": "body too large",
-        "415": "not the media type expected",
-        "422": "a field has the wrong shape or range",
-        "428": "If-Match is missing",
-        "500": "a fault of this service",
-        "503": "the database does not answer, or the question took too long",
-    }
+    """Adds to every operation of the OpenAPI document the headers it reads and the problem documents it can answer with."""
     # How apispec keeps what has been added; there is no public way to walk it.
     for path, operations in api.spec._paths.items():
         for method, operation in operations.items():
-            if method not in ("get", "post", "put", "patch", "delete") or not isinstance(operation, dict):
-                continue
-            codes = {"500", "503"}
-            if operation.get("security") != []:
-                codes |= {"401", "403"}
-            if operation.get("parameters") or operation.get("requestBody"):
-                codes |= {"422"}
-            if "{" in path:
-                codes |= {"404", "410"}
-            if method in ("post", "put", "patch"):
-                codes |= {"400", "409", "413", "415"}
-            if method in ("patch", "delete"):
-                codes |= {"412", "428"}
-            responses = operation.setdefault("responses", {})
-            responses.pop("default", None)
-            for code in sorted(codes):
-                responses[code] = {"description": words[code], "content": {PROBLEM_JSON: {"schema": schema}}}
+            if method in ("get", "post", "put", "patch", "delete") and isinstance(operation, dict):
+                _document_headers(path, method, operation)
+                _document_errors(path, method, operation)
+
+
+def _document_headers(path: str, method: str, operation: dict[str, Any]) -> None:
+    names = [
+        *(["If-Match"] if method in ("patch", "delete") else []),
+        *(["Idempotency-Key"] if method == "post" and path in _IDEMPOTENT else []),
+        *(["If-None-Match"] if method == "get" and "{" in path else []),
+    ]
+    for name in names:
+        operation.setdefault("parameters", []).append({"in": "header", "name": name, "schema": {"type": "string"}, **_HEADERS[name]})
+
+
+def _document_errors(path: str, method: str, operation: dict[str, Any]) -> None:
+    codes = {"500", "503"}
+    if operation.get("security") != []:
+        codes |= {"401", "403"}
+    if operation.get("parameters") or operation.get("requestBody"):
+        codes |= {"422"}
+    if "{" in path or path in ("/v1/check-ins", "/v1/stores", "/v1/heat/supply"):
+        codes |= {"404", "410"}
+    if "{" in path and method == "get":
+        codes |= {"304"}
+    if "/stores/{" in path or (path, method) == ("/v1/stores", "post"):
+        codes |= {"308"}
+    if method in ("post", "put", "patch"):
+        codes |= {"400", "409", "413", "415"}
+    if method in ("patch", "delete"):
+        codes |= {"409", "412", "428"}
+    responses = operation.setdefault("responses", {})
+    responses.pop("default", None)
+    for code in sorted(codes):
+        body = {"content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}} if code != "304" else {}
+        responses[code] = {"description": _WORDS[code], **body}

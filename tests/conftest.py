@@ -30,6 +30,8 @@ from geo_o2o.ops.service import upgrade
 
 from . import sharding
 
+sharding.record()
+
 SHARED = Path(__file__).parents[2] / "shared"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -69,7 +71,6 @@ def settings(data_dir: Path, server: cluster.Cluster) -> Settings:
 @pytest.fixture(scope="session")
 def engine(settings: Settings) -> Iterator[sa.Engine]:
     made = sa.create_engine(settings.write_url(), connect_args={"options": "-c timezone=UTC -c lock_timeout=5000"})
-    sharding.record(made)
     yield made
     made.dispose()
 
@@ -138,7 +139,7 @@ class Api:
         return self.client.open(path, method=method, headers={"Authorization": f"Bearer {self.key}", **(headers or {})}, **kwargs)
 
     def get(self, path: str, **params: Any) -> Any:
-        return self("GET", path, query_string=params)
+        return self("GET", path, query_string=params or None)
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return self("POST", path, json=body, headers={name.replace("_", "-"): value for name, value in headers.items()})

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 statements: dict[str, Any] = {}
 
 
-def record(engine: sa.Engine) -> None:
-    """Listens to an engine of the suite."""
+def record() -> None:
+    """Listens to every engine of this process."""
 
-    @sa.event.listens_for(engine, "before_cursor_execute")
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> None:
         statements.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)

@@ -30,20 +30,21 @@ SHARDED = [table.name for table in Base.metadata.sorted_tables if table.info.get
 ALLOWED = {
     r"ORDER BY stores\.shard_cell, stores\.id": "the walk over the whole catalogue reads every shard by its nature, a page at a time",
     r"ORDER BY offers\.shard_cell, offers\.id": "the walk over all offers, likewise",
+    r"WHERE offers\.store_ids @>": "the worker looks for the offers of a store that moved or was sold",
     r"FROM store_districts\s+WHERE store_districts\.district_id =": "a changed district asks which stores it held, once a change",
     r"FROM incoming|INTO incoming|UPDATE incoming|incoming i|incoming_basemap": "a load compares the rows of a whole source, in one transaction",
     r"FROM check_ins\s+WHERE check_ins\.merchant_id|FROM check_ins ORDER BY|FROM check_ins GROUP BY": "a merchant's or the operator's report over all its stores",
     r"DELETE FROM check_in_evidence WHERE": "the worker erases what is old, everywhere",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
-    r"WHERE status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
+    r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"SELECT EXISTS \(SELECT FROM offers WHERE sample": "the demonstration's samples, by a command",
 }
 # What tests ask behind the service's back, to look at its work.
 TESTS_OWN = re.compile(
-    r"SELECT (count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
-    r"|UPDATE stores SET status = 'removed'$|^INSERT INTO attributions VALUES"
+    r"^\s*SELECT (count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
+    r"|^UPDATE stores SET (status = 'removed'|hours_id =)|^INSERT INTO attributions VALUES|^SELECT shard_cell, id, category_id FROM stores ORDER|^INSERT INTO attributions VALUES"
 )
-_KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "\n", " ")
+_KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_no_statement_of_the_suite_touches_every_partition(partitioned: Any) -> 
             if text.strip().startswith("CREATE TEMPORARY TABLE"):
                 cursor.execute(text.replace("CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS").replace(" ON COMMIT DROP", ""))
         for text, parameters in sharding.statements.items():
-            if not text.startswith(_KINDS) or not any(table in text for table in SHARDED) or TESTS_OWN.search(text):
+            if not text.lstrip().startswith(_KINDS) or not any(table in text for table in SHARDED) or TESTS_OWN.search(text):
                 continue
             reason = next((pattern for pattern in ALLOWED if re.search(pattern, text)), None)
             try:

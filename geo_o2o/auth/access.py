@@ -10,12 +10,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC = "public"
 
 ROLES: dict[str, frozenset[str]] = {
-    "app": frozenset({"discovery:read", "catalogue:read", "check-ins:write", "tiles:read"}),
-    "store": frozenset({"catalogue:read", "catalogue:write", "check-ins:read", "tiles:read"}),
+    "app": frozenset({"discovery:read", "catalogue:read", "check-ins:write", "visits:read", "tiles:read"}),
+    "store": frozenset({"catalogue:read", "catalogue:write", "check-ins:read", "visits:read"}),
     "planner": frozenset({"catalogue:read", "heat:read", "tiles:read"}),
     "admin": frozenset(
         {
-            "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read",
+            "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read", "visits:read",
             "districts:write", "heat:read", "tiles:read", "merchants:write",
         }
     ),

@@ -33,6 +33,12 @@ def find_merchant_by_name(session: Session, name: str) -> Merchant | None:
     return session.scalar(sa.select(Merchant).where(Merchant.name == name))
 
 
+def add_merchant(session: Session, *, merchant_id: UUID, name: str, now: datetime) -> Merchant:
+    """The merchant of that name, also where another request makes it at this moment."""
+    session.execute(insert(Merchant).values(id=merchant_id, name=name, created_at=now).on_conflict_do_nothing(index_elements=["name"]))
+    return session.scalars(sa.select(Merchant).where(Merchant.name == name)).one()
+
+
 def list_merchants(session: Session) -> Sequence[Merchant]:
     return session.scalars(sa.select(Merchant).order_by(Merchant.name)).all()
 

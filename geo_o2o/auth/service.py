@@ -27,12 +27,9 @@ class IdempotencyKeyReused(InvalidInput):
 
 def add_merchant(session: Session, *, name: str, now: datetime) -> Merchant:
     """The merchant of that name, made where there is none."""
-    found = queries.find_merchant_by_name(session, name)
-    if found is None:
-        found = Merchant(id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)), name=name, created_at=now)
-        session.add(found)
-        session.flush()
-    return found
+    return queries.find_merchant_by_name(session, name) or queries.add_merchant(
+        session, merchant_id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)), name=name, now=now
+    )
 
 
 def create_key(session: Session, *, role: str, name: str, merchant: Merchant | None, now: datetime) -> tuple[ApiKey, str]:

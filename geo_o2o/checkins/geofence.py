@@ -48,13 +48,12 @@ WORST_R95_M = 500.0
 class Fix:
     """One reported position. accuracy_m: as the platform reported it; kind: what the platform means by it.
 
-    age_s: at the moment of the check-in, by the phone's own clock. mock: the platform says that the position was faked.
+    mock: the platform says that the position was faked.
     """
 
     at: Point
     accuracy_m: float
     kind: AccuracyKind
-    age_s: float
     mock: bool = False
 
     @property

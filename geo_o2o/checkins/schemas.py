@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from ..fields import CrsField, Id, Instant, Moment, Schema, Text, WholeNumber
+from ..fields import BoundedList, CrsField, Id, Instant, Moment, Schema, Text, WholeNumber
 from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
 from .geofence import ACCURACY_KINDS
@@ -23,7 +23,6 @@ class FixSchema(Schema):
     lng_e7 = WholeNumber(low=-1_800_000_000, high=1_800_000_000, unit="1e-7 degrees", required=True)
     acc_mm = WholeNumber(low=0, high=100_000_000, unit="millimetres", required=True)
     acc_kind = ma.fields.String(
-        required=True,
         validate=ma.validate.OneOf(ACCURACY_KINDS),
         metadata={"description": "what the platform means by accuracy: p68 Android, rms2d iOS, p95 browsers"},
     )
@@ -36,8 +35,9 @@ class FixSchema(Schema):
 
 class CheckInRequest(Schema):
     store_id = Id(required=True)
-    fixes = ma.fields.List(ma.fields.Nested(FixSchema), required=True, validate=ma.validate.Length(min=1, max=5))
+    fixes = BoundedList(ma.fields.Nested(FixSchema), shortest=1, longest=5, required=True)
     sent_ms = WholeNumber(
+        required=True,
         low=_FIRST_MS, high=_LAST_MS, unit="Unix milliseconds",
         metadata={"description": "the phone's clock when it sent this; the age of a fix is counted against it, not against ours"},
     )  # fmt: skip
@@ -48,6 +48,7 @@ class CheckInRequest(Schema):
     def as_points(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         crs: Crs = data.pop("crs")
         for fix in data["fixes"]:
+            fix["crs"] = crs
             fix["at"] = to_wgs84(Point(fix["lng_e7"] / 1e7, fix["lat_e7"] / 1e7), crs)
         return data
 

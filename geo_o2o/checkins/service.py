@@ -10,7 +10,7 @@ from geoalchemy2.shape import to_shape
 from sqlalchemy.orm import Session
 
 from ..caller import Caller
-from ..errors import Conflict, InvalidInput, NotFound
+from ..errors import Conflict, InvalidInput, Malformed, Moved, NotFound
 from ..geo.ids import RANDOM_BITS, located_id, shard_of
 from ..geo.point import Point
 from ..stores.models import Store
@@ -40,6 +40,14 @@ class StoreClosed(Conflict):
     code = "store_closed_for_good"
 
 
+class StoreMoved(Conflict):
+    code = "store_moved"
+
+
+class StoreUnknown(NotFound):
+    code = "store_unknown"
+
+
 def new_check_in_id(store_id: UUID, *, now: datetime) -> UUID:
     """An id in the store's shard."""
     return located_id(shard_of(store_id), now=now, chance=secrets.randbits(RANDOM_BITS))
@@ -57,9 +65,16 @@ def check_in(session: Session, *, caller: Caller, claim: Mapping[str, Any], chec
     """Records a check-in at level 0 or 1 with its reasons. A poor position is no error: it is recorded for what it proves.
 
     claim: as CheckInRequest loads it.
-    Raises what get_store raises; StoreClosed; ClockSkew, FixStale, AccuracyTooPoor beyond the limits of the protocol.
+    Raises StoreUnknown, StoreMoved, StoreClosed, Gone; Malformed (acc_kind_missing); beyond the protocol's limits ClockSkew, FixStale,
+    AccuracyTooPoor.
     """
-    store = get_store(session, claim["store_id"])
+    try:
+        store = get_store(session, claim["store_id"])
+    except Moved as failure:
+        # Not a redirect: the claim names the store by its id, so the app must say it anew.
+        raise StoreMoved(failure.message, errors={"store_id": [failure.message]}) from failure
+    except NotFound as failure:
+        raise StoreUnknown(failure.message, errors={"store_id": [failure.message]}) from failure
     if store.status == "closed":
         raise StoreClosed(f"store {store.id} is closed for good")
     fixes = _fixes(claim, now)
@@ -67,7 +82,7 @@ def check_in(session: Session, *, caller: Caller, claim: Mapping[str, Any], chec
     verdict = judge(fixes, fence)
     row = CheckIn(
         shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
-        visitor=claim.get("visitor"), level=verdict.level, state=_STATES[verdict.level], p_in=round(verdict.p_in * 1000),
+        visitor=claim.get("visitor"), level=verdict.level, state=_STATES[verdict.level], p_in=int(verdict.p_in * 1000),
         r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000), fence=fence.name,
         reasons=list(verdict.reasons), policy=POLICY, checked_in_at=now,
     )  # fmt: skip
@@ -90,7 +105,7 @@ def erase_evidence(session: Session, *, now: datetime, keep_days: int) -> int:
 def _fixes(claim: Mapping[str, Any], now: datetime) -> Sequence[Fix]:
     """The fixes, aged by the phone's own clock. Raises ClockSkew, FixStale, AccuracyTooPoor."""
     now_ms = int(now.timestamp() * 1000)
-    sent_ms = claim.get("sent_ms", now_ms)
+    sent_ms = claim["sent_ms"]
     if abs(sent_ms - now_ms) > MOST_CLOCK_SKEW.total_seconds() * 1000:
         sent = datetime.fromtimestamp(sent_ms / 1000, UTC)
         raise ClockSkew(
@@ -100,12 +115,15 @@ def _fixes(claim: Mapping[str, Any], now: datetime) -> Sequence[Fix]:
         )
     fixes = []
     for number, sent in enumerate(claim["fixes"]):
+        if "acc_kind" not in sent:
+            message = "the same number means different things on different platforms: say p68, rms2d or p95"
+            raise Malformed(message, code="acc_kind_missing", errors={f"fixes.{number}.acc_kind": [message]})
         age_s = (sent_ms - sent["t_ms"]) / 1000
         if not -1.0 <= age_s <= OLDEST_FIX_S:
             raise FixStale(
                 f"fix {number} is {age_s:.0f} s old; 0 to {OLDEST_FIX_S:.0f} s are allowed", errors={f"fixes.{number}.t_ms": ["too old, or not yet"]}
             )
-        fix = Fix(at=sent["at"], accuracy_m=sent["acc_mm"] / 1000, kind=sent["acc_kind"], age_s=age_s, mock=bool(sent.get("mock")))
+        fix = Fix(at=sent["at"], accuracy_m=sent["acc_mm"] / 1000, kind=sent["acc_kind"], mock=bool(sent.get("mock")))
         if R95_SIGMAS * fix.sigma_m > WORST_R95_M:
             raise AccuracyTooPoor(
                 f"fix {number} is right to {R95_SIGMAS * fix.sigma_m:.0f} m only (95 %); at most {WORST_R95_M:.0f} m are allowed",

@@ -36,7 +36,7 @@ def create(claim: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<check_in_id>")
-@access("catalogue:read")
+@access("visits:read")
 @blueprint.response(200, CheckInResponse)
 def show(check_in_id: str) -> dict[str, Any]:
     """One check-in, for the app that sent it and for the store where it happened."""

@@ -143,8 +143,9 @@ def parse_profile(body: Any) -> Profile:
         raise BadProfile("a profile's name has letters, digits and dashes, as balanced-2")
     if not (0 <= profile.distance_weight <= _MOST_POINTS and 0 <= profile.rating_weight <= _MOST_POINTS):
         raise BadProfile(f"weights are points from 0 to {_MOST_POINTS}")
-    if not 1 <= profile.half_distance_m <= 1_000_000:
-        raise BadProfile("half_distance_m lies in 1..1000000 metres")
+    # Below 50 m the points of the farthest rows would be smaller than any number PostgreSQL can hold.
+    if not 50 <= profile.half_distance_m <= 1_000_000:
+        raise BadProfile("half_distance_m lies in 50..1000000 metres")
     if not 1 <= profile.prior_count <= 1_000_000:
         raise BadProfile("prior_count lies in 1..1000000")
     if "default" not in means or not all(MILLI <= mean <= 5 * MILLI for mean in means.values()):

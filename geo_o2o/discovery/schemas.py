@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow import ValidationError
 from sqlalchemy import RowMapping
 
-from ..fields import CrsField, Instant, Latitude, Longitude, Moment, Number, Schema, WholeNumber
+from ..fields import CrsField, Instant, Latitude, Longitude, Moment, Number, Schema, Text, WholeNumber
 from ..geo.crs import Crs
 from ..geo.point import Point
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
@@ -28,7 +28,7 @@ class NearbyRequest(Schema):
     open_at = Instant(metadata={"description": "only what is open at that moment, in the store's own time"})
     price_max = WholeNumber(low=0, high=HIGHEST_PRICE_MINOR, unit="smallest unit of the currency")
     currency = CurrencyField()
-    profile = ma.fields.String(load_default="balanced-1", validate=ma.validate.Length(1, 60), metadata={"description": "rank profile"})
+    profile = Text(longest=60, load_default="balanced-1", metadata={"description": "rank profile"})
     limit = WholeNumber(low=1, high=100, load_default=20)
     cursor = ma.fields.String()
     explain = ma.fields.Boolean(load_default=False, metadata={"description": "with the profile and every input of each score"})

@@ -9,7 +9,8 @@ from flask import Response
 from sqlalchemy import RowMapping
 
 from ..auth.access import access
-from ..http import Blueprint, answer, database, next_cursor, path_id, position_of, settings, utcnow, with_version
+from ..errors import NotFound
+from ..http import Blueprint, answer, caller, database, next_cursor, path_id, position_of, settings, utcnow, with_version
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
 from ..stores import queries as stores
@@ -109,6 +110,8 @@ def store_page(asked: dict[str, Any], store_id: str) -> Response:
     now, id_ = utcnow(), path_id(store_id)
     with database().read() as session:
         store = get_store(session, id_)
+        if not caller().may_see(store.merchant_id):
+            raise NotFound(f"there is no store {id_}")
         districts = stores.districts_of(session, [id_]).get(id_, [])
         placed = offers.offers_in_store(session, id_, now=now)
         hours = session.get(OpeningHours, store.hours_id) if store.hours_id is not None else None
@@ -118,7 +121,7 @@ def store_page(asked: dict[str, Any], store_id: str) -> Response:
         **dump_store(store, districts=districts, crs=asked["crs"]),
         "open": bool(week and week[0][0] <= now) if hours else None,
         "open_intervals": dump_intervals(week),
-        "offers": [dump_placement(placement) for placement in placed],
+        "offers": [dump_placement(placement, store_category_id=store.category_id) for placement in placed],
         "attribution": dump_attribution(credit),
     }
     return with_version(body, store.version, lasting=False)

@@ -6,12 +6,12 @@ import marshmallow as ma
 from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
 
-from ..fields import Area, BoundsField, Names, Schema, Text, WholeNumber
+from ..fields import Area, BoundsField, Names, Schema, Text, WholeNumber, parse_number
 from ..geo.point import Point
 from ..geo.shapes import to_geojson
 from .models import District
 
-_LAYER = ma.validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}$", error="expected a layer's name, as `business` or `administrative`")
+_LAYER = ma.validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}\Z", error="expected a layer's name, as `business` or `administrative`")
 
 
 class PointField(ma.fields.Field[Point]):
@@ -19,7 +19,7 @@ class PointField(ma.fields.Field[Point]):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Point:
         try:
-            lon, lat = (float(part) for part in str(value)[:100].split(","))
+            lon, lat = (parse_number(part) for part in str(value)[:100].split(","))
             return Point(lon, lat)
         except (ValueError, OverflowError) as failure:
             raise ValidationError("expected `lng,lat` in degrees, longitude -180..180, latitude -90..90") from failure

@@ -19,6 +19,7 @@ from . import queries
 from .models import District
 
 API_SOURCE = "api"
+SMALLEST_M2 = 1.0
 
 
 def get_district(session: Session, district_id: UUID, *, lock: bool = False) -> District:
@@ -72,7 +73,11 @@ def area_columns(area: MultiPolygon) -> dict[str, Any]:
         shard_cells = sorted({cell for part in bounds_of(area) for cell in shard_cells_of_bounds(part)})
     except AreaTooLarge as failure:
         raise InvalidInput(str(failure), errors={"area": [str(failure)]}) from failure
-    return {"area": from_shape(area, srid=4326), "area_m2": area_m2(area), "shard_cells": shard_cells}
+    size_m2 = area_m2(area)
+    if size_m2 < SMALLEST_M2:
+        message = f"the area has {size_m2:.3g} m²; a district has at least {SMALLEST_M2:.0f}"
+        raise InvalidInput(message, errors={"area": [message]})
+    return {"area": from_shape(area, srid=4326), "area_m2": size_m2, "shard_cells": shard_cells}
 
 
 def _at_version(session: Session, district_id: UUID, version: int) -> District:

@@ -24,7 +24,7 @@ class Bounds:
     north: float
 
     def __post_init__(self) -> None:
-        Point(self.west, self.south)
+        Point(self.west, self.south)  # checks the coordinates; the box keeps -180 and 180 apart
         Point(self.east, self.north)
         if self.south > self.north:
             raise ValueError(f"south must not lie above north, found {self.south} > {self.north}")
@@ -43,10 +43,13 @@ class Bounds:
         )
 
     def circle(self) -> tuple[Point, float]:
-        """A centre and a radius in metres that hold the whole box; for boxes wider than 90 degrees the whole earth."""
+        """A centre and a radius in metres that hold the whole box; for a wide one around a pole the pole, else the whole earth."""
         width = (self.east - self.west) % 360.0 if self.crosses_date_line else self.east - self.west
         lon = self.west + width / 2
         centre = Point(lon - 360.0 if lon > 180.0 else lon, (self.south + self.north) / 2)
+        if width > 90.0 and (self.south >= 0.0 or self.north <= 0.0):
+            pole, rim_lat = (90.0, self.south) if self.south >= 0.0 else (-90.0, self.north)
+            return Point(0.0, pole), distance_m(Point(0.0, pole), Point(0.0, rim_lat)) + 1.0
         if width > 90.0 or self.north - self.south > 90.0:
             return centre, WHOLE_EARTH_M
         # The farthest point lies on the outline, at a corner or, where a parallel bulges, half-way along it.

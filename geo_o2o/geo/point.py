@@ -21,3 +21,6 @@ class Point:
             raise ValueError(f"longitude must lie in -180..180 degrees, found {self.lon}")
         if not -90.0 <= self.lat <= 90.0:
             raise ValueError(f"latitude must lie in -90..90 degrees, found {self.lat}")
+        if self.lon == -180.0:
+            # One meridian, one name: PostGIS orders neighbours wrongly where the same place is called both.
+            object.__setattr__(self, "lon", 180.0)

@@ -87,9 +87,14 @@ def _check_positions(rings: Any, *, depth: int) -> int:
         lon, lat = position[0], position[1]
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (lon, lat)):
             raise InvalidShape("not_an_area", "a position holds numbers")
-        if not (-180.0 <= lon <= 180.0 and -90.0 <= lat <= 90.0):
+        if not (-180.0 <= lon <= 180.0 and -90.0 <= lat <= 90.0) or not all(_is_height(value) for value in position[2:]):
             raise InvalidShape("position_out_of_range", f"longitude -180..180, latitude -90..90 expected, found {lon}, {lat}")
     return len(rings)
+
+
+def _is_height(value: Any) -> bool:
+    """Whether a third coordinate, which is dropped, is at least a number that can be read."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e6 <= value <= 1e6
 
 
 def bounds_of(area: BaseGeometry) -> list[Bounds]:

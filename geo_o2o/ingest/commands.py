@@ -138,12 +138,13 @@ def load_fhrs(file: Path, dry_run: bool, report: Path | None, as_json: bool) -> 
 
 
 @load.command(name="samples")
+@click.option("--source", default="osm", show_default=True, help="Only stores of this source get any.")
 @click.option("--seed", default=20, show_default=True, help="The same seed makes the same samples.")
 @click.option("--offers", default=service.SAMPLE_OFFERS, show_default=True, help="About how many offers.")
-def load_samples(seed: int, offers: int) -> None:
+def load_samples(source: str, seed: int, offers: int) -> None:
     """Invent ratings and offers for stores that have none, marked as samples wherever they are shown."""
     with Database(from_environment(), statement_timeout_ms=0).write() as session:
-        report = service.load_samples(session, seed=seed, now=datetime.now(UTC), most_offers=offers)
+        report = service.load_samples(session, source=source, seed=seed, now=datetime.now(UTC), most_offers=offers)
     click.echo("\n".join(report.lines()))
 
 

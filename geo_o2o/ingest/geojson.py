@@ -9,24 +9,20 @@ from typing import Any
 
 from ..geo.shapes import InvalidShape, parse_area
 from .report import BrokenFile
-from .rows import DistrictRow, Refused, StoreRow, check_store
-from .tables import Columns, category_of
+from .rows import DistrictRow, Refused, StoreRow
+from .tables import Columns, store_of
 
 
 def stores(path: Path, *, given: Mapping[str, str]) -> Iterator[StoreRow | Refused]:
-    """Point features. given: our field to the name of a property."""
+    """Point features; their properties are read like the columns of a table. given: our field to the name of a property."""
     for where, feature in _features(path):
-        geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
-        if geometry.get("type") != "Point" or len(geometry.get("coordinates") or ()) < 2:
-            yield Refused(where, "bad_point", f"expected a Point, found {geometry.get('type')}")
+        geometry, properties = feature.get("geometry"), feature.get("properties") or {}
+        position = geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "Point" else None
+        if not isinstance(position, list) or len(position) < 2 or not isinstance(properties, dict):
+            yield Refused(where, "bad_point", "expected a Point with [longitude, latitude]")
             continue
-        columns = Columns({name: name for name in properties} | dict(given))
-        lon, lat = geometry["coordinates"][:2]
-        yield check_store(
-            where, source_id=_id_of(feature, columns.of(properties, "source_id")), name=columns.of(properties, "name"), lon=lon, lat=lat,
-            category=category_of(columns.of(properties, "category")), names=_names(properties), brand=columns.of(properties, "brand"),
-            phone=columns.of(properties, "phone"), website=columns.of(properties, "website"), opening_hours=columns.of(properties, "opening_hours"),
-        )  # fmt: skip
+        record = {"id": feature.get("id"), **properties, "lng": position[0], "lat": position[1]}
+        yield store_of(where, record, Columns({name: name for name in record} | {"source_id": "id"} | dict(given)))
 
 
 def districts(path: Path, *, given: Mapping[str, str]) -> Iterator[DistrictRow | Refused]:

@@ -65,7 +65,7 @@ def stores(path: Path) -> Iterator[StoreRow | Refused]:
         yield check_store(
             where, source_id=where, name=tags.get("name") or tags.get("brand") or tags.get("operator"), lon=point.x, lat=point.y,
             category=category, names=_names(tags), brand=_short(tags.get("brand")), address=_address(tags),
-            phone=_short(tags.get("phone") or tags.get("contact:phone"), 60), website=_web(tags.get("website") or tags.get("contact:website")),
+            phone=_short(tags.get("phone") or tags.get("contact:phone"), 60), website=tags.get("website") or tags.get("contact:website"),
             tags=_kept_tags(tags), opening_hours=_short(tags.get("opening_hours"), 1000), footprint=_outline(shape),
         )  # fmt: skip
 
@@ -168,10 +168,6 @@ def _kept_tags(tags: Mapping[str, str]) -> tuple[str, ...]:
 
 def _short(text: str | None, longest: int = 200) -> str | None:
     return text if text and len(text) <= longest else None
-
-
-def _web(text: str | None) -> str | None:
-    return text if text and text.startswith(("http://", "https://")) and len(text) <= 500 else None
 
 
 def _outline(shape: BaseGeometry) -> MultiPolygon | None:

@@ -61,6 +61,8 @@ def _copy(session: Session, command: str, lines: Iterable[str], progress: Callab
 # The bulk of a file lies within these quantiles, and half as far again outside. A row outside whose swapped point lies inside was
 # written latitude first. Below _ENOUGH_ROWS there is no bulk to compare with.
 _ENOUGH_ROWS = 50
+# A file of a whole continent holds honest places that look like another one's mirror image; a region's does not.
+_WIDEST_DEG = 20
 _SWAPPED = """
 WITH bulk AS (
     SELECT percentile_cont(ARRAY[0.02, 0.98]) WITHIN GROUP (ORDER BY ST_X(location::geometry)) AS x,
@@ -71,7 +73,7 @@ WITH bulk AS (
            y[1] - greatest(y[2] - y[1], 1) / 2 AS south, y[2] + greatest(y[2] - y[1], 1) / 2 AS north, number FROM bulk
 )
 DELETE FROM incoming i USING room r
- WHERE r.number >= :enough
+ WHERE r.number >= :enough AND r.east - r.west <= :widest AND r.north - r.south <= :widest
    AND NOT (ST_X(i.location::geometry) BETWEEN r.west AND r.east AND ST_Y(i.location::geometry) BETWEEN r.south AND r.north)
    AND ST_Y(i.location::geometry) BETWEEN r.west AND r.east AND ST_X(i.location::geometry) BETWEEN r.south AND r.north
 RETURNING i.source_id, ST_X(i.location::geometry), ST_Y(i.location::geometry)
@@ -80,7 +82,7 @@ RETURNING i.source_id, ST_X(i.location::geometry), ST_Y(i.location::geometry)
 
 def drop_swapped(session: Session) -> Sequence[tuple[str, float, float]]:
     """Takes out rows whose axes are swapped, judged by where the rest of the file lies; (source id, lon, lat) of each."""
-    return [(row[0], row[1], row[2]) for row in session.execute(sa.text(_SWAPPED), {"enough": _ENOUGH_ROWS})]
+    return [(row[0], row[1], row[2]) for row in session.execute(sa.text(_SWAPPED), {"enough": _ENOUGH_ROWS, "widest": _WIDEST_DEG})]
 
 
 def compare_stores(session: Session, source: str) -> dict[str, int]:
@@ -105,37 +107,64 @@ def compare_stores(session: Session, source: str) -> dict[str, int]:
     return {row.fate: row.number for row in rows}
 
 
+def count_gone(session: Session, source: str) -> int:
+    """Live stores of a source that the file does not have; they are left as they are, because a file may be a part."""
+    gone = (
+        "SELECT count(*) FROM stores s WHERE s.source = :source AND s.status = 'live'"
+        " AND NOT EXISTS (SELECT FROM incoming i WHERE i.source_id = s.source_id)"
+    )
+    return int(session.scalar(sa.text(gone), {"source": source}) or 0)
+
+
 def write_stores(session: Session, source: str, *, now: datetime) -> None:
-    """Writes new, changed and moved rows. Sorted by cell, so that neighbours meet in the indexes' pages."""
+    """Writes new, changed and moved rows."""
     values = {"source": source, "now": now}
-    columns = ", ".join(STORE_COLUMNS)
     session.execute(
         sa.text(
             f"UPDATE stores s SET {', '.join(f'{name} = i.{name}' for name in _CHANGED)},"
-            " rating_sum = CASE WHEN i.rating_count > 0 THEN i.rating_sum ELSE s.rating_sum END,"
-            " rating_count = CASE WHEN i.rating_count > 0 THEN i.rating_count ELSE s.rating_count END,"
-            " rating_sample = CASE WHEN i.rating_count > 0 THEN false ELSE s.rating_sample END,"
-            " version = s.version + 1, updated_at = :now"
+            f" {', '.join(f'{name} = {value}' for name, value in _rating('s').items())}, version = s.version + 1, updated_at = :now"
             " FROM incoming i WHERE i.fate = 'changed' AND s.shard_cell = i.shard_cell AND s.id = i.old_id"
         ),
         values,
     )
-    session.execute(
-        sa.text(
-            "UPDATE stores s SET status = 'moved', moved_to = i.id, version = s.version + 1, updated_at = :now,"
-            " source_id = s.source_id || ' until ' || CAST(:now AS text)"
-            " FROM incoming i WHERE i.fate = 'moved' AND s.shard_cell = i.old_shard_cell AND s.id = i.old_id"
-        ),
-        values,
-    )
-    session.execute(sa.text("INSERT INTO store_moves (old_id, new_id, moved_at) SELECT old_id, id, :now FROM incoming WHERE fate = 'moved'"), values)
+    _write_moved(session, values)
+    columns = ", ".join(STORE_COLUMNS)
+    # Sorted by cell, so that neighbours meet in the indexes' pages.
     session.execute(
         sa.text(
             f"INSERT INTO stores ({columns}, rating_sample, status, source, version, created_at, updated_at)"
-            f" SELECT {columns}, false, 'live', :source, 1, :now, :now FROM incoming WHERE fate IS NULL OR fate = 'moved' ORDER BY cell"
+            f" SELECT {columns}, false, 'live', :source, 1, :now, :now FROM incoming WHERE fate IS NULL ORDER BY cell"
         ),
         values,
     )
+
+
+def _write_moved(session: Session, values: dict[str, Any]) -> None:
+    """Stores that the file places in another shard: a new row with all that others said of them, and the old one as a signpost."""
+    rating = _rating("o")
+    plain = [name for name in STORE_COLUMNS if name not in rating]
+    kept = ("status", "merchant_id", "fence_radius_m", "created_at", "version")
+    old = "stores o ON o.shard_cell = i.old_shard_cell AND o.id = i.old_id"
+    for text in (
+        f"INSERT INTO stores ({', '.join([*plain, *rating, *kept])}, source, updated_at)"
+        f" SELECT {', '.join(f'i.{name}' for name in plain)}, {', '.join(rating.values())}, {', '.join(f'o.{name}' for name in kept)}, :source, :now"
+        f" FROM incoming i JOIN {old} WHERE i.fate = 'moved'",
+        "UPDATE stores s SET status = 'moved', moved_to = i.id, version = s.version + 1, updated_at = :now,"
+        " source_id = s.source_id || ' until ' || CAST(:now AS text)"
+        " FROM incoming i WHERE i.fate = 'moved' AND s.shard_cell = i.old_shard_cell AND s.id = i.old_id",
+        "DELETE FROM store_districts d USING incoming i WHERE i.fate = 'moved' AND d.shard_cell = i.old_shard_cell AND d.store_id = i.old_id",
+        "INSERT INTO store_moves (old_id, new_id, moved_at) SELECT old_id, id, :now FROM incoming WHERE fate = 'moved'",
+    ):
+        session.execute(sa.text(text), values)
+
+
+def _rating(row: str) -> dict[str, str]:
+    """The rating of a store that was there before: the file's where it has one, else what stands in the row."""
+    return {
+        "rating_sum": f"CASE WHEN i.rating_count > 0 THEN i.rating_sum ELSE {row}.rating_sum END",
+        "rating_count": f"CASE WHEN i.rating_count > 0 THEN i.rating_count ELSE {row}.rating_count END",
+        "rating_sample": f"CASE WHEN i.rating_count > 0 THEN false ELSE {row}.rating_sample END",
+    }
 
 
 def changed_shards(session: Session) -> Sequence[int]:
@@ -193,6 +222,7 @@ _BASEMAP_COLUMNS = "source_id, layer, kind, name, names, shape, source_hash"
 
 
 def copy_basemap(session: Session, lines: Iterable[str], *, progress: Callable[[int], None] | None) -> None:
+    session.execute(sa.text("DROP TABLE IF EXISTS incoming_basemap"))
     session.execute(
         sa.text(
             "CREATE TEMPORARY TABLE incoming_basemap (source_id text PRIMARY KEY, layer text, kind text, name text, names jsonb,"
@@ -234,20 +264,21 @@ def districts_of_source(session: Session, source: str) -> dict[str, tuple[UUID, 
     return {row.source_id: (row.id, row.source_hash) for row in rows}
 
 
-def sample_targets(session: Session) -> Sequence[Any]:
-    """Live stores that nobody has rated, or whose rating is a sample, in an order that does not depend on ids."""
+def sample_targets(session: Session, source: str) -> Sequence[Any]:
+    """Live stores of a source that nobody has rated, or whose rating is a sample, in an order that does not depend on ids."""
     return session.execute(
         sa.text(
-            "SELECT shard_cell, id, source, source_id, category_id, price_band, rating_count FROM stores"
-            " WHERE status = 'live' AND (rating_count = 0 OR rating_sample) ORDER BY source, source_id"
-        )
+            "SELECT shard_cell, id, source_id, category_id, rating_count FROM stores"
+            " WHERE source = :source AND status = 'live' AND (rating_count = 0 OR rating_sample) ORDER BY source_id"
+        ),
+        {"source": source},
     ).all()
 
 
 def write_sample_ratings(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     session.execute(
         sa.text(
-            "UPDATE stores SET rating_sum = :rating_sum, rating_count = :rating_count, rating_sample = true, price_band = :price_band"
+            "UPDATE stores SET rating_sum = :rating_sum, rating_count = :rating_count, rating_sample = true"
             " WHERE shard_cell = :shard_cell AND id = :id"
         ),
         rows,

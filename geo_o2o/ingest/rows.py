@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,10 @@ from ..stores.categories import OTHER
 
 LONGEST_NAME = 300
 LONGEST_SOURCE_ID = 200
+# Far more than any place has, and far inside what the arithmetic of the ranking was shown to be exact for.
+MOST_RATINGS = 10_000_000
+# What PostgreSQL cannot store, and what no name contains: control characters and halves of surrogate pairs.
+_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ class DistrictRow:
     area: MultiPolygon
     names: Mapping[str, str] = field(default_factory=dict)
 
-    def fingerprint(self) -> int:
-        return _hash64((self.name, tuple(sorted(self.names.items())), self.area.wkb_hex))
+    def fingerprint(self, layer: str, attribution: str) -> int:
+        return _hash64((layer, attribution, self.name, tuple(sorted(self.names.items())), self.area.wkb_hex))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +101,53 @@ def check_store(where: str, *, source_id: Any, name: Any, lon: Any, lat: Any, **
     shown = " ".join(str(name or "").split())
     if not shown:
         return Refused(where, "no_name", "a store needs a name")
-    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in shown):
-        return Refused(where, "bad_encoding", f"the name is not text in the file's encoding: {shown[:60]!a}")
     if len(shown) > LONGEST_NAME:
         return Refused(where, "name_too_long", f"at most {LONGEST_NAME} characters, found {len(shown)}")
+    broken = next((text for text in (shown, *_texts(rest)) if _NOT_TEXT.search(text)), None)
+    if broken is not None:
+        return Refused(where, "bad_encoding", f"not text in the file's encoding: {broken[:60]!a}")
+    at = _check_point(where, lon, lat)
+    if isinstance(at, Refused):
+        return at
+    identity = str(source_id if source_id is not None else "").strip() or f"{_hash64((shown, at.lon, at.lat)) & (2**64 - 1):016x}"
+    if len(identity) > LONGEST_SOURCE_ID or _NOT_TEXT.search(identity):
+        return Refused(where, "bad_id", f"an id has at most {LONGEST_SOURCE_ID} characters of text, found {identity[:60]!a}")
+    if not 0 <= rest.get("rating_count", 0) <= MOST_RATINGS:
+        return Refused(where, "bad_rating", f"a store has 0 to {MOST_RATINGS:,} ratings, found {rest['rating_count']}")
+    return StoreRow(source_id=identity, name=shown, at=at, **{**rest, "website": web_address(rest.get("website"))})
+
+
+def web_address(text: Any) -> str | None:
+    """An http or https address of bearable length, None for anything else: what a file calls a website may be a script."""
+    shown = str(text or "").strip()
+    return shown if re.match(r"https?://[^\s]+\Z", shown) and len(shown) <= 500 else None
+
+
+def _check_point(where: str, lon: Any, lat: Any) -> Point | Refused:
     try:
         x, y = float(lon), float(lat)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Refused(where, "bad_point", f"longitude and latitude are numbers of degrees, found {str(lon)[:40]!r}, {str(lat)[:40]!r}")
     if abs(y) > 90.0 >= abs(x) and abs(y) <= 180.0:
         return Refused(where, "swapped_axes", f"latitude {y} cannot be; it looks like the longitude")
     if x == 0.0 and y == 0.0:
         return Refused(where, "bad_point", "0, 0 lies in the sea and means `not known`")
     try:
-        at = Point(x, y)
+        # A ten-millionth of a degree is a centimetre; more digits are noise, and two stores a hair apart are one place.
+        return Point(round(x, 7), round(y, 7))
     except ValueError as failure:
         return Refused(where, "bad_point", str(failure))
-    identity = str(source_id if source_id is not None else "").strip() or f"{_hash64((shown, x, y)) & (2**64 - 1):016x}"
-    if len(identity) > LONGEST_SOURCE_ID:
-        return Refused(where, "bad_id", f"an id has at most {LONGEST_SOURCE_ID} characters, found {len(identity)}")
-    return StoreRow(source_id=identity, name=shown, at=at, **rest)
+
+
+def _texts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Every text among the values of a row, also inside mappings and tuples."""
+    for value in values.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from (part for pair in value.items() for part in pair if isinstance(part, str))
+        elif isinstance(value, tuple):
+            yield from (part for part in value if isinstance(part, str))
 
 
 def _hash64(parts: Any) -> int:

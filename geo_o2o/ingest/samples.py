@@ -15,11 +15,10 @@ CURRENCY = "EUR"
 
 @dataclass(frozen=True)
 class SampleRating:
-    """rating_sum: stars, 1 to 5 each. price_band: 1 to 4."""
+    """rating_sum: stars, 1 to 5 each."""
 
     rating_sum: int
     rating_count: int
-    price_band: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def rating_of(seed: int, source_id: str) -> SampleRating:
     count = max(1, round(chance.lognormvariate(3.3, 1.1)))
     mean = min(max(chance.gauss(3.9, 0.45), 1.5), 5.0)
     total = min(max(round(mean * count), count), 5 * count)
-    return SampleRating(rating_sum=total, rating_count=count, price_band=chance.choices((1, 2, 3, 4), (35, 40, 20, 5))[0])
+    return SampleRating(rating_sum=total, rating_count=count)
 
 
 def share_of(seed: int, source_id: str) -> float:
@@ -75,14 +74,14 @@ def share_of(seed: int, source_id: str) -> float:
     return _chance(seed, "share", source_id).random()
 
 
-def offer_of(seed: int, source_id: str, *, category: str, now: datetime, number: int = 0) -> SampleOffer | None:
+def offer_of(seed: int, source_id: str, *, category: str, now: datetime) -> SampleOffer | None:
     """An offer that such a store could make, None for a category without any. Temporary ones run for some weeks around now."""
     code = category
     while code and code not in _MENU:
         code = code.rpartition(".")[0]
     if not code:
         return None
-    chance = _chance(seed, f"offer {number}", source_id)
+    chance = _chance(seed, "offer", source_id)
     english, finnish, simplified, traditional, cheapest, dearest = chance.choice(_MENU[code])
     price = round(chance.uniform(cheapest, dearest) / 50) * 50 - chance.choice((0, 5, 10))
     start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=chance.randint(1, 20))

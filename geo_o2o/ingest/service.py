@@ -20,6 +20,7 @@ from ..geo.ids import RANDOM_BITS, located_id
 from ..offers.service import add_offer, new_offer_id
 from ..stores.categories import codes_by_id, tree
 from ..stores.hours import BadHours, Hours, hours_of
+from ..stores.queries import lock_placing
 from ..stores.service import ensure_hours, place_again, stores_in_district
 from ..stores.zones import country_of, time_zone_at
 from . import queries
@@ -43,12 +44,16 @@ def load_stores(
     """
     report = Report("stores")
     queries.lock_source(session, source)
+    lock_placing(session, exclusive=False)
     hours: dict[int, Hours] = {}
     queries.copy_stores(session, _store_lines(rows, report, hours, now), progress=progress)
     for source_id, lon, lat in queries.drop_swapped(session):
         report.refuse(Refused(source_id, "swapped_axes", f"{lon}, {lat} lies far from the rest of the file, and {lat}, {lon} does not"))
     fates = queries.compare_stores(session, source)
     report.new, report.changed, report.unchanged, report.moved = (fates.get(fate, 0) for fate in ("new", "changed", "unchanged", "moved"))
+    gone = queries.count_gone(session, source)
+    if gone:
+        report.notes["live_before_but_not_in_this_file"] = gone
     touched = report.new + report.changed + report.moved
     if touched:
         ensure_hours(session, list(hours.values()), now=now, horizon_d=horizon_d)
@@ -108,6 +113,7 @@ def load_districts(
     """Loads districts by (source, source id) and places the stores that they cover."""
     report = Report("districts")
     queries.lock_source(session, f"{source} districts")
+    lock_placing(session, exclusive=True)
     known = queries.districts_of_source(session, source)
     seen: set[str] = set()
     for row in rows:
@@ -119,17 +125,18 @@ def load_districts(
             continue
         seen.add(row.source_id)
         district_id, fingerprint = known.get(row.source_id, (None, None))
-        if fingerprint == row.fingerprint():
+        wanted = row.fingerprint(layer, attribution)
+        if fingerprint == wanted:
             report.unchanged += 1
             continue
         try:
             columns = area_columns(row.area)
         except InvalidInput as failure:
-            report.refuse(Refused(row.source_id, "area_too_large", failure.message))
+            report.refuse(Refused(row.source_id, "area_out_of_size", failure.message))
             continue
-        columns |= {"name": row.name, "names": dict(row.names), "source_hash": row.fingerprint(), "attribution": attribution, "updated_at": now}
+        columns |= {"name": row.name, "names": dict(row.names), "source_hash": wanted, "layer": layer, "attribution": attribution, "updated_at": now}
         if district_id is None:
-            _add_district(session, source, layer, row, columns, now)
+            _add_district(session, source, row, columns, now)
             report.new += 1
         else:
             _change_district(session, district_id, columns)
@@ -139,8 +146,8 @@ def load_districts(
     return report
 
 
-def _add_district(session: Session, source: str, layer: str, row: DistrictRow, columns: dict[str, Any], now: datetime) -> None:
-    district = District(id=new_district_id(now=now), layer=layer, source=source, source_id=row.source_id, version=1, created_at=now, **columns)
+def _add_district(session: Session, source: str, row: DistrictRow, columns: dict[str, Any], now: datetime) -> None:
+    district = District(id=new_district_id(now=now), source=source, source_id=row.source_id, version=1, created_at=now, **columns)
     session.add(district)
     session.flush()
     place_again(session, district.id, [])
@@ -180,10 +187,10 @@ def load_basemap(session: Session, *, source: str, rows: Iterable[BasemapRow], p
     return report
 
 
-def load_samples(session: Session, *, seed: int, now: datetime, most_offers: int = SAMPLE_OFFERS) -> Report:
-    """Sample ratings for every store that has none, and about most_offers sample offers; the same for the same seed and stores."""
+def load_samples(session: Session, *, source: str, seed: int, now: datetime, most_offers: int = SAMPLE_OFFERS) -> Report:
+    """Sample ratings for every store of a source that has none, and about most_offers sample offers; the same for the same seed and stores."""
     report = Report("samples")
-    targets = queries.sample_targets(session)
+    targets = queries.sample_targets(session, source)
     unrated = [row for row in targets if row.rating_count == 0]
     if unrated:
         queries.write_sample_ratings(session, [_rating_values(seed, row) for row in unrated])
@@ -197,7 +204,6 @@ def _rating_values(seed: int, row: Any) -> dict[str, Any]:
     rating = rating_of(seed, row.source_id)
     return {
         "shard_cell": row.shard_cell, "id": row.id, "rating_sum": rating.rating_sum, "rating_count": rating.rating_count,
-        "price_band": row.price_band or rating.price_band,
     }  # fmt: skip
 
 

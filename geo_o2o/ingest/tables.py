@@ -75,10 +75,11 @@ def stores(path: Path, *, given: Mapping[str, str], encoding: str = "utf-8-sig")
     header, rows = records(path, encoding=encoding)
     columns = Columns.found_in(header, given, path.name)
     for where, record in rows:
-        yield refused if (refused := _misshapen(where, record)) else _store(where, record, columns)
+        yield refused if (refused := _misshapen(where, record)) else store_of(where, record, columns)
 
 
-def _store(where: str, record: Mapping[str, Any], columns: Columns) -> StoreRow | Refused:
+def store_of(where: str, record: Mapping[str, Any], columns: Columns) -> StoreRow | Refused:
+    """A store from a record of any kind of table."""
     category = category_of(columns.of(record, "category"))
     price_band = _whole(columns.of(record, "price_band"))
     count, mean = _whole(columns.of(record, "rating_count")) or 0, _number(columns.of(record, "rating"))
@@ -90,11 +91,11 @@ def _store(where: str, record: Mapping[str, Any], columns: Columns) -> StoreRow 
         source_id=columns.of(record, "source_id"), name=columns.of(record, "name"), lon=columns.of(record, "lng"), lat=columns.of(record, "lat"),
         category=category,
         names=_names(record, columns),
-        brand=columns.of(record, "brand"),
+        brand=_text(columns.of(record, "brand")),
         address={part: str(value) for part in _ADDRESS if (value := columns.of(record, part)) is not None},
-        phone=columns.of(record, "phone"), website=columns.of(record, "website"),
+        phone=_text(columns.of(record, "phone")), website=_text(columns.of(record, "website")),
         tags=tuple(part.strip()[:100] for part in str(columns.of(record, "tags") or "").split(";") if part.strip())[:50],
-        opening_hours=columns.of(record, "opening_hours"),
+        opening_hours=_text(columns.of(record, "opening_hours")),
         price_band=price_band if price_band in (1, 2, 3, 4) else None,
         rating_sum=min(max(round((mean or 0) * count), count), 5 * count), rating_count=count,
     )  # fmt: skip
@@ -105,9 +106,9 @@ def _names(record: Mapping[str, Any], columns: Columns) -> dict[str, str]:
     return {language: str(name)[:200] for language, name in found.items() if name}
 
 
-def category_of(text: str | None) -> str:
+def category_of(text: Any) -> str:
     """A category from its code or from an OSM tag (`amenity=cafe`); what is not known is `other`."""
-    if text is None:
+    if not isinstance(text, str):
         return OTHER
     if text in tree():
         return text
@@ -165,10 +166,14 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Record]]:
     return list(file.schema_arrow.names), rows()
 
 
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
 def _whole(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from ..auth.access import access
 from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
 from ..geo.cells import AreaTooLarge
 from ..geo.tiles import Tile
-from ..http import Blueprint, answer, database, utcnow
+from ..http import Blueprint, answer, database, unless_known, utcnow
 from ..stores.categories import with_descendants
 from ..stores.queries import all_attributions
 from ..stores.schemas import dump_attribution
@@ -74,5 +74,4 @@ def tile(layer: str, z: int, x: int, y: int) -> Response:
         return Response(status=204)
     response = Response(body, content_type="application/vnd.mapbox-vector-tile")
     response.add_etag()
-    response.make_conditional(request)
-    return response
+    return unless_known(response)

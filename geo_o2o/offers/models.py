@@ -29,6 +29,7 @@ class Offer(Base):
         sa.CheckConstraint("kind IN ('standing', 'temporary', 'group', 'trial', 'visit_unlocked', 'course')", name="kind"),
         sa.CheckConstraint("(price_minor IS NULL) = (currency IS NULL) AND price_minor >= 0", name="price"),
         sa.CheckConstraint("valid_from < valid_until", name="validity"),
+        sa.Index("ix_offers_store_ids", "store_ids", postgresql_using="gin"),
         sa.Index("ix_offers_merchant_id", "merchant_id", postgresql_where=sa.text("merchant_id IS NOT NULL")),
         SHARDED,
     )
@@ -54,7 +55,7 @@ class Offer(Base):
 
 
 class Placement(Base):
-    """An offer in one store; only offers that are live are placed."""
+    """An offer in one store; only offers that are live are placed. category_id: None means the store's own."""
 
     __tablename__ = "offer_store"
     __table_args__ = (
@@ -66,7 +67,7 @@ class Placement(Base):
     shard_cell: Mapped[int] = mapped_column(sa.BigInteger)
     store_id: Mapped[UUID]
     offer_id: Mapped[UUID]
-    category_id: Mapped[int] = mapped_column(sa.SmallInteger, sa.ForeignKey("categories.id"))
+    category_id: Mapped[int | None] = mapped_column(sa.SmallInteger, sa.ForeignKey("categories.id"))
     title: Mapped[str] = mapped_column(sa.Text)
     titles: Mapped[dict[str, str]] = mapped_column(JSONB)
     kind: Mapped[str] = mapped_column(sa.Text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,13 +18,6 @@ from .models import Offer, Placement
 def find_offer(session: Session, offer_id: UUID, *, lock: bool = False) -> Offer | None:
     query = sa.select(Offer).where(Offer.shard_cell == shard_of(offer_id), Offer.id == offer_id)
     return session.scalar(query.with_for_update() if lock else query)
-
-
-def find_offers(session: Session, offer_ids: Sequence[UUID]) -> Sequence[Offer]:
-    """Those of the offers that exist, in no order."""
-    return session.scalars(
-        sa.select(Offer).where(_shards_of(Offer.shard_cell, offer_ids), Offer.id == sa.any_(sa.literal(list(offer_ids), sa.ARRAY(sa.Uuid))))
-    ).all()
 
 
 def walk_offers(
@@ -80,7 +73,7 @@ def live_stores(session: Session, store_ids: Sequence[UUID]) -> Sequence[Store]:
     ).all()
 
 
-def remove_placements(session: Session, offer_id: UUID, store_ids: Sequence[UUID]) -> None:
+def remove_placements(session: Session, offer_id: UUID, store_ids: Collection[UUID]) -> None:
     session.execute(
         sa.delete(Placement).where(
             _shards_of(Placement.shard_cell, store_ids),
@@ -100,9 +93,10 @@ def moves_to_follow(session: Session, *, limit: int) -> Sequence[StoreMove]:
     return session.scalars(sa.select(StoreMove).order_by(StoreMove.moved_at).limit(limit).with_for_update(skip_locked=True)).all()
 
 
-def offers_placed_at(session: Session, store_id: UUID) -> Sequence[UUID]:
-    return session.scalars(sa.select(Placement.offer_id).where(Placement.shard_cell == shard_of(store_id), Placement.store_id == store_id)).all()
+def offers_of_store(session: Session, store_id: UUID) -> Sequence[Offer]:
+    """Every offer that names a store, placed or not, locked. Asks all shards, for the worker alone."""
+    return session.scalars(sa.select(Offer).where(Offer.store_ids.contains([store_id])).order_by(Offer.shard_cell, Offer.id).with_for_update()).all()
 
 
-def _shards_of(column: sa.orm.attributes.InstrumentedAttribute[int], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
+def _shards_of(column: sa.orm.attributes.InstrumentedAttribute[int], ids: Collection[UUID]) -> sa.ColumnElement[bool]:
     return column == sa.any_(sa.literal(sorted({shard_of(one) for one in ids}), sa.ARRAY(sa.BigInteger)))

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..fields import Id, Instant, Moment, Names, Schema, Text, WholeNumber, described
+from ..fields import BoundedList, Id, Instant, Moment, Names, Schema, Text, WholeNumber, described
 from ..stores.categories import codes_by_id
 from ..stores.schemas import CategoryField
 from .lifecycle import KINDS, STATUSES
@@ -18,7 +18,7 @@ HIGHEST_PRICE_MINOR = 1_000_000_000_000
 
 class CurrencyField(ma.fields.String):
     def __init__(self, **kwargs: Any):
-        super().__init__(validate=ma.validate.Regexp(r"^[A-Z]{3}$", error="expected an ISO 4217 code, as EUR"), **described(kwargs, example="EUR"))
+        super().__init__(validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="expected an ISO 4217 code, as EUR"), **described(kwargs, example="EUR"))
 
 
 class OfferFields(Schema):
@@ -31,7 +31,7 @@ class OfferFields(Schema):
     currency = CurrencyField(allow_none=True)
     valid_from = Instant()
     valid_until = Instant(allow_none=True)
-    store_ids = ma.fields.List(Id(), validate=ma.validate.Length(min=1, max=MOST_STORES))
+    store_ids = BoundedList(Id(), shortest=1, longest=MOST_STORES)
     status = ma.fields.String(validate=ma.validate.OneOf(["draft", "live", "paused", "ended"]))
 
     @ma.validates_schema
@@ -47,7 +47,7 @@ class OfferRequest(OfferFields):
     title = Text(longest=200, required=True)
     kind = ma.fields.String(validate=ma.validate.OneOf(KINDS), load_default="standing")
     status = ma.fields.String(validate=ma.validate.OneOf(["draft", "live"]), load_default="live")
-    store_ids = ma.fields.List(Id(), required=True, validate=ma.validate.Length(min=1, max=MOST_STORES))
+    store_ids = BoundedList(Id(), shortest=1, longest=MOST_STORES, required=True)
 
 
 class OfferChange(OfferFields):
@@ -116,6 +116,10 @@ def dump_offer(offer: Offer) -> dict[str, Any]:
     return body
 
 
-def dump_placement(placement: Placement) -> dict[str, Any]:
+def dump_placement(placement: Placement, *, store_category_id: int) -> dict[str, Any]:
     plain = ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample")
-    return {"id": placement.offer_id, "category": codes_by_id()[placement.category_id], **{name: getattr(placement, name) for name in plain}}
+    return {
+        "id": placement.offer_id,
+        "category": codes_by_id()[placement.category_id or store_category_id],
+        **{name: getattr(placement, name) for name in plain},
+    }

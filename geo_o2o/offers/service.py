@@ -35,9 +35,9 @@ def get_offer(session: Session, offer_id: UUID, *, lock: bool = False) -> Offer:
 
 
 def get_visible_offer(session: Session, offer_id: UUID, *, caller: Caller) -> Offer:
-    """The same, but a draft exists only for those who may change it."""
+    """The same, but a draft exists only for those who may change it, and for a store's key only its own offers do."""
     offer = get_offer(session, offer_id)
-    if offer.status == "draft" and not caller.may_change(offer.merchant_id):
+    if not caller.may_see(offer.merchant_id) or (offer.status == "draft" and not caller.may_change(offer.merchant_id)):
         raise NotFound(f"there is no offer {offer_id}")
     return offer
 
@@ -79,7 +79,7 @@ def change_offer(session: Session, *, caller: Caller, offer_id: UUID, version: i
     offer.updated_at = now
     session.flush()
     queries.remove_placements(session, offer.id, before)
-    _place(session, offer, queries.live_stores(session, offer.store_ids))
+    _place(session, offer, [store for store in queries.live_stores(session, offer.store_ids) if _may_hold(offer, store)])
     return offer
 
 
@@ -93,21 +93,32 @@ def remove_offer(session: Session, *, caller: Caller, offer_id: UUID, version: i
 
 
 def follow_moved_stores(session: Session, *, now: datetime) -> int:
-    """Lets offers follow stores that got a new id in another shard, one batch; returns how many stores. May be run twice without harm."""
+    """Places anew the offers of stores that got a new id or another owner, one batch; returns how many stores.
+
+    May be run twice without harm. Moves are followed in their order, so a store that moved twice is followed to where it is.
+    """
     moves = queries.moves_to_follow(session, limit=_MOVES_PER_BATCH)
     for move in moves:
-        for offer_id in queries.offers_placed_at(session, move.old_id):
-            offer = queries.find_offer(session, offer_id, lock=True)
-            if offer is None:
-                continue
-            queries.remove_placements(session, offer.id, offer.store_ids)
-            offer.store_ids = [move.new_id if store_id == move.old_id else store_id for store_id in offer.store_ids]
+        for offer in queries.offers_of_store(session, move.old_id):
+            before = list(offer.store_ids)
+            offer.store_ids = [move.new_id if store_id == move.old_id else store_id for store_id in before]
+            stores = [store for store in queries.live_stores(session, offer.store_ids) if _may_hold(offer, store)]
+            if move.old_id == move.new_id:
+                # Another owner: an offer of the owner before holds there no longer.
+                offer.store_ids = [store_id for store_id in offer.store_ids if store_id != move.old_id or store_id in {one.id for one in stores}]
             offer.version += 1
             offer.updated_at = now
             session.flush()
-            _place(session, offer, queries.live_stores(session, offer.store_ids))
+            queries.remove_placements(session, offer.id, {*before, *offer.store_ids})
+            _place(session, offer, stores)
         session.delete(move)
+        session.flush()
     return len(moves)
+
+
+def _may_hold(offer: Offer, store: Store) -> bool:
+    """Whether an offer may hold in a store: a merchant's only in its own; the operator's own anywhere."""
+    return offer.merchant_id is None or offer.merchant_id == store.merchant_id
 
 
 def _changeable(session: Session, caller: Caller, offer_id: UUID, version: int) -> Offer:
@@ -152,7 +163,7 @@ def _place(session: Session, offer: Offer, stores: Sequence[Store]) -> None:
         [
             {
                 "shard_cell": store.shard_cell, "store_id": store.id, "offer_id": offer.id,
-                "category_id": offer.category_id or store.category_id, **shared,
+                "category_id": offer.category_id, **shared,
             }
             for store in stores
         ],

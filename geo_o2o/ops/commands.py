@@ -33,7 +33,7 @@ def db() -> None:
 def up() -> None:
     """Start the private cluster, making it first where there is none; prints its URL."""
     data_dir = from_environment().data_dir
-    found = cluster.up(data_dir)
+    found = cluster.up(data_dir, say=lambda text: click.echo(text, err=True))
     cluster.keep(data_dir, kept=True)
     click.echo(found.url)
 
@@ -82,8 +82,8 @@ def run_server(settings: Settings) -> None:
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.workers,
-        # One thread of Python per process: more would share one interpreter lock and only add waiting.
-        blocking_threads=1,
+        # Python runs one of them at a time; the others are there for bodies that come slowly or never.
+        blocking_threads=settings.threads,
         backlog=1024,
         respawn_failed_workers=True,
         workers_kill_timeout=10,

@@ -41,7 +41,7 @@ def run_demo(settings: Settings, *, once: bool) -> int:
     """Runs until it is told to stop, or with `once` until it has printed one answer. Returns the exit code."""
     settings = replace(settings, data_dir=settings.data_dir.resolve())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with _alone(settings.data_dir), _database(settings), _services(settings) as (base, keys):
@@ -78,11 +78,14 @@ def _database(settings: Settings) -> Iterator[None]:
     try:
         if private:
             _say("starting the private PostGIS cluster")
-            cluster.up(settings.data_dir)
+            cluster.up(settings.data_dir, say=_say)
         upgrade(settings)
         _load_city(settings)
         yield
     finally:
+        # A second Ctrl-C must not leave half of it running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if private and not cluster.is_kept(settings.data_dir):
             cluster.down(settings.data_dir)
 
@@ -99,7 +102,7 @@ def _load_city(settings: Settings) -> None:
             ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(FIXTURE), attribution=osm.ATTRIBUTION, now=now)
             stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
             ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE))
-            samples = ingest.load_samples(session, seed=SEED, now=now)
+            samples = ingest.load_samples(session, source="osm", seed=SEED, now=now)
             queries.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
             queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")
         _say(f"{stores.new:,} stores, {samples.notes['offers']} sample offers")
@@ -211,7 +214,7 @@ def _show(base: str, keys: dict[str, str]) -> None:
         "",
         f"A check-in at {store['name']}:",
         f"  curl -s -H 'Authorization: Bearer {keys['app']}' -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\""
-        f' -d \'{{"store_id": "{store["id"]}", "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
+        f' -d \'{{"store_id": "{store["id"]}", "sent_ms": \'$(date +%s)000\', "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
         "",
         "A heat map of supply:",
         f"  curl -s -H 'Authorization: Bearer {keys['planner']}' '{base}/v1/heat/supply?bbox=24.93,60.16,24.96,60.18&resolution=9'",

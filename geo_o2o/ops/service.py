@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from ..auth import service as auth
@@ -89,16 +90,34 @@ _MOST_BATCHES = 100
 
 
 def run_jobs(database: Database, settings: Settings, *, clock: Callable[[], datetime]) -> dict[str, int]:
-    """One round of every job; returns how many rows each worked on. A job that another worker runs is left to it."""
+    """One round of every job; returns how many rows each worked on.
+
+    A job that another worker runs is left to it; one that fails is logged and does not keep the others from their work.
+    """
     done: dict[str, int] = {}
     for job in JOBS:
-        for _ in range(_MOST_BATCHES):
-            with database.write() as session:
-                if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": job.lock}):
-                    break
-                rows = job.run(session, clock(), settings)
-            done[job.name] = done.get(job.name, 0) + rows
-            if rows == 0:
-                break
-            _log.info("job", extra={"fields": {"job": job.name, "rows": rows}})
+        try:
+            rows = _run_job(job, database, settings, clock)
+        except OperationalError:
+            raise  # the database is away: so it is for the other jobs
+        except Exception:
+            _log.exception("a job failed", extra={"fields": {"job": job.name}})
+            continue
+        if rows is not None:
+            done[job.name] = rows
     return done
+
+
+def _run_job(job: Job, database: Database, settings: Settings, clock: Callable[[], datetime]) -> int | None:
+    """Rows worked on in all batches; None where another worker has the job."""
+    total = 0
+    for _ in range(_MOST_BATCHES):
+        with database.write() as session:
+            if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": job.lock}):
+                return total or None
+            rows = job.run(session, clock(), settings)
+        total += rows
+        if rows == 0:
+            break
+        _log.info("job", extra={"fields": {"job": job.name, "rows": rows}})
+    return total

@@ -7,7 +7,6 @@ import time
 from importlib import resources
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Flask, Response, g, request, send_file
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..auth.access import mark_of, public
 from ..errors import NotFound, Unavailable
 from ..http import Blueprint, database, request_id, utcnow
+from ..stores.queries import all_attributions
 from . import logs
 from .schemas import Health, Readiness
 from .service import hours_known_until, migration_state
@@ -122,7 +122,7 @@ def docs_asset(name: str) -> Response:
 def _credits() -> list[tuple[str, str]]:
     try:
         with database().read() as session:
-            return [(row[0], row[1]) for row in session.execute(sa.text("SELECT attribution, licence FROM attributions ORDER BY source"))]
+            return [(row.attribution, row.licence) for row in all_attributions(session)]
     except SQLAlchemyError:
         return []
 

@@ -18,6 +18,7 @@ LONGEST_EXPRESSION = 1_000
 LOOK_BACK = timedelta(days=2)
 # Sunrise moves by less than a minute over a tenth of a degree.
 _SUN_DIGITS = 1
+_OPEN_WORD = re.compile(r"\bopen\b", re.IGNORECASE)
 _SUN_WORDS = re.compile(r"sun(rise|set)|dawn|dusk", re.IGNORECASE)
 
 Interval = tuple[datetime, datetime]
@@ -64,8 +65,9 @@ def expand(hours: Hours, *, start: datetime, until: datetime) -> list[Interval]:
     """
     zone = ZoneInfo(hours.time_zone)
     found: list[Interval] = []
-    for begin, end, state, _ in _parsed(hours).intervals(start.astimezone(zone), until.astimezone(zone)):
-        if state is not opening_hours.State.OPEN:
+    for begin, end, state, comment in _parsed(hours).intervals(start.astimezone(zone), until.astimezone(zone)):
+        # A comment without a word (`"by appointment"`) means unknown in the syntax; the library calls it open.
+        if state is not opening_hours.State.OPEN or (comment and not _OPEN_WORD.search(hours.expression)):
             continue
         interval = (max(begin.astimezone(UTC), start), min(end.astimezone(UTC), until))
         if interval[0] >= interval[1]:

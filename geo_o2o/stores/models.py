@@ -136,7 +136,7 @@ class Attribution(Base):
 
 
 class StoreMove(Base):
-    """A store that got a new id in another shard, until what refers to it has followed (a row for the worker)."""
+    """A store whose offers must be placed anew: it has a new id in another shard, or (old_id = new_id) another owner. A row for the worker."""
 
     __tablename__ = "store_moves"
 

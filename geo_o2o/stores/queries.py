@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ..districts.models import District
 from ..geo.ids import shard_of
-from .models import Attribution, Category, OpeningHours, Store, StoreDistrict
+from .models import Attribution, Category, OpeningHours, Store, StoreDistrict, StoreMove
 
 
 def find_store(session: Session, store_id: UUID, *, lock: bool = False) -> Store | None:
@@ -108,6 +108,12 @@ def hours_to_extend(session: Session, *, before: datetime, limit: int) -> Sequen
     ).all()
 
 
+def ask_offers_to_follow(session: Session, *, old_id: UUID, new_id: UUID, now: datetime) -> None:
+    """Leaves a row for the worker: the offers of a store must be placed anew, at its new id or for its new owner."""
+    statement = insert(StoreMove).values(old_id=old_id, new_id=new_id, moved_at=now)
+    session.execute(statement.on_conflict_do_update(index_elements=["old_id"], set_={"new_id": new_id, "moved_at": now}))
+
+
 # --- districts of stores -----------------------------------------------------------------------------------------------------
 
 _BEST_DISTRICTS = """
@@ -119,6 +125,12 @@ SELECT DISTINCT ON (s.shard_cell, s.id, d.layer) s.shard_cell, s.id, d.layer, d.
  ORDER BY s.shard_cell, s.id, d.layer, d.area_m2, d.id
 ON CONFLICT (shard_cell, store_id, layer) DO UPDATE SET district_id = excluded.district_id
 """
+
+
+def lock_placing(session: Session, *, exclusive: bool) -> None:
+    """Held until the transaction ends: a store that comes while a district changes must not miss it, nor the other way round."""
+    kind = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+    session.execute(sa.text(f"SELECT {kind}(1100)"))
 
 
 def place_stores_in_districts(session: Session, store_ids: Sequence[UUID]) -> None:

@@ -9,7 +9,7 @@ from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
 from webargs.fields import DelimitedList
 
-from ..fields import Area, CrsField, Id, Instant, Latitude, Longitude, Moment, Names, Schema, Text, WholeNumber, described
+from ..fields import Area, BoundedList, CrsField, Id, Instant, Latitude, Longitude, Moment, Names, Schema, Text, WebAddress, WholeNumber, described
 from ..geo.cells import to_hex
 from ..geo.crs import Crs, from_wgs84, to_wgs84
 from ..geo.point import Point
@@ -36,9 +36,9 @@ class CategoryField(ma.fields.String):
 
 class ZoneField(ma.fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        if value not in zones():
+        if not isinstance(value, str) or value not in zones():
             raise ValidationError(f"expected an IANA time zone, as Europe/Helsinki, found {str(value)[:40]!r}")
-        return str(value)
+        return value
 
 
 class Address(Schema):
@@ -62,8 +62,8 @@ class StoreFields(Schema):
     brand = Text(longest=200, allow_none=True)
     address = ma.fields.Nested(Address)
     phone = Text(longest=60, allow_none=True)
-    website = ma.fields.URL(schemes={"http", "https"}, allow_none=True, validate=ma.validate.Length(max=500))
-    tags = ma.fields.List(Text(longest=100), validate=ma.validate.Length(max=50))
+    website = WebAddress(allow_none=True)
+    tags = BoundedList(Text(longest=100), longest=50)
     opening_hours = Text(
         longest=1_000, allow_none=True, metadata={"description": "OSM opening_hours syntax, in the store's zone", "example": "Mo-Fr 09:00-17:00"}
     )

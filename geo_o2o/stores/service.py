@@ -11,20 +11,24 @@ from geoalchemy2.shape import from_shape, to_shape
 from shapely.geometry import Point as ShapelyPoint
 from sqlalchemy.orm import Session
 
+from ..auth.queries import find_merchant
 from ..caller import Caller
 from ..districts.queries import find_district
 from ..errors import Forbidden, Gone, InvalidInput, Moved, NotFound, PreconditionFailed
 from ..geo.bounds import Bounds
 from ..geo.cells import SHARD_RESOLUTION, cell_of, parent
+from ..geo.distance import distance_m
 from ..geo.ids import RANDOM_BITS, located_id
 from ..geo.point import Point
 from . import queries
 from .categories import tree
 from .hours import BadHours, Hours, expand, horizon, hours_of
-from .models import OpeningHours, Store, StoreMove
+from .models import OpeningHours, Store
 from .zones import country_of, time_zone_at
 
 API_SOURCE = "api"
+# The largest shopping centres are less than a kilometre long.
+LARGEST_FOOTPRINT_M = 2_000.0
 # Rows of opening hours that one round of the worker expands in one transaction.
 _HOURS_PER_BATCH = 500
 # Hours are expanded anew when a tenth of the horizon has passed: often enough, and not all day long.
@@ -46,13 +50,22 @@ def get_store(session: Session, store_id: UUID, *, lock: bool = False) -> Store:
     return store
 
 
+def get_store_where_it_is(session: Session, store_id: UUID) -> Store:
+    """A store by any id it ever had, followed to where it is now. Raises NotFound, Gone."""
+    store = queries.find_store(session, store_id)
+    while store is not None and store.moved_to is not None:
+        store = queries.find_store(session, store.moved_to)
+    return get_store(session, store.id if store else store_id)
+
+
 def add_store(session: Session, *, caller: Caller, fields: Mapping[str, Any], store_id: UUID, now: datetime, horizon_d: int) -> Store:
     """A new store of the caller's.
 
     fields: as StoreRequest loads them. store_id: from new_store_id for the same point.
     Raises Forbidden where the caller may not own it, InvalidInput where the opening hours do not parse.
     """
-    merchant_id = _owner(caller, fields)
+    queries.lock_placing(session, exclusive=False)
+    merchant_id = _owner(session, caller, fields)
     at: Point = fields["at"]
     store = Store(
         id=store_id, source=API_SOURCE, source_id=str(store_id), source_hash=None, version=1, created_at=now, updated_at=now,
@@ -60,6 +73,7 @@ def add_store(session: Session, *, caller: Caller, fields: Mapping[str, Any], st
     )  # fmt: skip
     _put_at(store, at)
     _set_fields(store, fields)
+    _check_footprint(store, at)
     _set_zone(store, at, fields.get("time_zone"))
     _set_hours(session, store, at, now=now, horizon_d=horizon_d)
     session.add(store)
@@ -79,14 +93,19 @@ def change_store(
 
     Raises what get_store raises; Forbidden; PreconditionFailed where the store is not at that version any more.
     """
+    queries.lock_placing(session, exclusive=False)
     store = get_store(session, store_id, lock=True)
     _may_change(caller, store)
     _is_at(store, version)
-    if "merchant_id" in fields:
-        store.merchant_id = _owner(caller, fields)
-    at: Point = fields.get("at") or _point_of(store)
+    if "merchant_id" in fields and store.merchant_id != (owner := _owner(session, caller, fields)):
+        store.merchant_id = owner
+        queries.ask_offers_to_follow(session, old_id=store.id, new_id=store.id, now=now)
+    before = _point_of(store)
+    at: Point = fields.get("at") or before
     _set_fields(store, fields)
-    if "at" in fields or "time_zone" in fields:
+    _check_footprint(store, at)
+    # A zone that somebody named stays, unless the store moves into another one.
+    if "time_zone" in fields or time_zone_at(at) != time_zone_at(before):
         _set_zone(store, at, fields.get("time_zone"))
     if {"at", "time_zone", "opening_hours"} & fields.keys():
         _set_hours(session, store, at, now=now, horizon_d=horizon_d)
@@ -111,7 +130,8 @@ def remove_store(session: Session, *, caller: Caller, store_id: UUID, version: i
 
 
 def stores_in_district(session: Session, district_id: UUID) -> Sequence[UUID]:
-    """The stores that were last placed in a district; asked before the district changes."""
+    """The stores that were last placed in a district; asked before the district changes. Stores that come now wait for the change."""
+    queries.lock_placing(session, exclusive=True)
     return queries.stores_of_district(session, district_id)
 
 
@@ -177,10 +197,13 @@ def _multirange(intervals: Sequence[tuple[datetime, datetime]]) -> str:
     return "{" + ",".join(f"[{start.isoformat()},{end.isoformat()})" for start, end in intervals) + "}"
 
 
-def _owner(caller: Caller, fields: Mapping[str, Any]) -> UUID | None:
-    """The merchant that a store belongs to: the caller's own, or for the operator the named one."""
+def _owner(session: Session, caller: Caller, fields: Mapping[str, Any]) -> UUID | None:
+    """The merchant that a store belongs to: the caller's own, or for the operator the named one. Raises InvalidInput, Forbidden."""
     named: UUID | None = fields.get("merchant_id")
     if caller.role == "admin":
+        if named is not None and find_merchant(session, named) is None:
+            message = f"there is no merchant {named}"
+            raise InvalidInput(message, errors={"merchant_id": [message]})
         return named
     if named not in (None, caller.merchant_id):
         raise Forbidden("a store's key can only name its own merchant")
@@ -219,6 +242,16 @@ def _set_fields(store: Store, fields: Mapping[str, Any]) -> None:
         store.footprint = None if area is None else from_shape(area, srid=4326)
 
 
+def _check_footprint(store: Store, at: Point) -> None:
+    """Raises InvalidInput where the footprint is not the store's own: a fence must not lie where the store does not."""
+    if store.footprint is None:
+        return
+    centre, radius_m = Bounds(*to_shape(store.footprint).bounds).circle()
+    if radius_m > LARGEST_FOOTPRINT_M or distance_m(centre, at) > LARGEST_FOOTPRINT_M:
+        message = f"the footprint must lie within {LARGEST_FOOTPRINT_M:,.0f} m of the store's point; send it anew with the point"
+        raise InvalidInput(message, errors={"footprint": [message]})
+
+
 def _set_zone(store: Store, at: Point, named: str | None) -> None:
     store.time_zone = named or time_zone_at(at)
     store.country = country_of(time_zone_at(at)) or country_of(store.time_zone)
@@ -244,8 +277,11 @@ def _move(session: Session, store: Store, at: Point, *, now: datetime) -> Store:
     fresh = Store(**columns)
     fresh.id = located_id(cell_of(at), now=now, chance=secrets.randbits(RANDOM_BITS))
     _put_at(fresh, at)
-    session.add_all([fresh, StoreMove(old_id=old.id, new_id=fresh.id, moved_at=now)])
+    session.add(fresh)
+    queries.ask_offers_to_follow(session, old_id=old.id, new_id=fresh.id, now=now)
     old.status, old.moved_to, old.version, old.updated_at = "moved", fresh.id, columns["version"], now
+    # The source's id belongs to the row that lives; the store may come back to this shard one day.
+    old.source_id = f"{old.source_id} until {now.isoformat()}"
     session.flush()
     queries.place_stores_in_districts(session, [fresh.id])
     queries.place_stores_in_districts(session, [old.id])

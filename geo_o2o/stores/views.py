@@ -31,14 +31,16 @@ def categories() -> dict[str, Any]:
 @blueprint.arguments(StoreWalk, location="query")
 @blueprint.response(200, StoreList)
 def index(asked: dict[str, Any]) -> dict[str, Any]:
-    """Walk over the whole catalogue by cursor, without a cap."""
+    """Walk over the whole catalogue by cursor, without a cap; for a store's key over its own stores."""
     position = position_of(asked)
+    # A store's key sees its own merchant's stores and no others.
+    mine = caller().merchant_id or asked.get("merchant_id")
     with database().read() as session:
         stores = queries.walk_stores(
             session,
             after=(position[0], UUID(position[1])) if position else None,
             limit=asked["limit"] + 1,
-            merchant_id=asked.get("merchant_id"),
+            merchant_id=mine,
             source=asked.get("source"),
             district=asked.get("district"),
             category_ids=with_descendants(asked["category"]) if "category" in asked else None,
@@ -67,7 +69,7 @@ def create(body: dict[str, Any]) -> Response:
         if store_id == wanted:
             store = service.add_store(session, caller=me, fields=body, store_id=store_id, now=now, horizon_d=conf.hours_horizon_d)
         else:
-            store = service.get_store(session, store_id)
+            store = service.get_store_where_it_is(session, store_id)
         session.refresh(store)
         districts = queries.districts_of(session, [store.id]).get(store.id, [])
     return with_version(dump_store(store, districts=districts), store.version, status=201, location=f"/v1/stores/{store.id}")

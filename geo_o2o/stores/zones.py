@@ -23,7 +23,8 @@ def country_of(time_zone: str) -> str | None:
 
 @cache
 def zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # What the machine's own tables hold beside IANA's zones says nothing about a place.
+    return frozenset(available_timezones() - {"Factory", "localtime", "posixrules"})
 
 
 @cache

@@ -44,13 +44,14 @@ def upgrade() -> None:
         sa.CheckConstraint("valid_from < valid_until", name=op.f("ck_offers_validity")),
         info=SHARDED,
     )
+    op.create_index("ix_offers_store_ids", "offers", ["store_ids"], postgresql_using="gin")
     op.create_index("ix_offers_merchant_id", "offers", ["merchant_id"], postgresql_where=sa.text("merchant_id IS NOT NULL"))
     op.create_table(
         "offer_store",
         sa.Column("shard_cell", sa.BigInteger(), nullable=False),
         sa.Column("store_id", sa.Uuid(), nullable=False),
         sa.Column("offer_id", sa.Uuid(), nullable=False),
-        sa.Column("category_id", sa.SmallInteger(), nullable=False),
+        sa.Column("category_id", sa.SmallInteger(), nullable=True),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("titles", pg.JSONB(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),

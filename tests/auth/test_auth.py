@@ -78,6 +78,7 @@ ROUTES = {
     "check-ins:write": ("POST", "/v1/check-ins"),
     "check-ins:read": ("GET", "/v1/check-ins"),
     "districts:write": ("POST", "/v1/districts"),
+    "visits:read": ("GET", "/v1/check-ins/01a1fff2-6630-8112-9b5c-a9272055c5ec"),
     "heat:read": ("GET", "/v1/heat/supply?bbox=24,60,25,61"),
     "tiles:read": ("GET", "/v1/tiles/stores/14/9327/4742.mvt"),
     "merchants:write": ("GET", "/v1/merchants"),

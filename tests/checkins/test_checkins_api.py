@@ -36,7 +36,7 @@ def fix(at: Point = HELSINKI, **fields: Any) -> dict[str, Any]:
 
 
 def claim(store: Store, *fixes: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"store_id": str(store.id), "fixes": list(fixes) or [fix()], **fields}
+    return {"store_id": str(store.id), "sent_ms": now_ms(), "fixes": list(fixes) or [fix()], **fields}
 
 
 def test_a_visitor_at_the_door_is_located(app_api: Api, store: Store) -> None:
@@ -120,6 +120,25 @@ def test_a_store_that_is_not_there(app_api: Api, store: Store, session: Session)
     problem_of(app_api.post("/v1/check-ins", claim(store), Idempotency_Key="b"), 409, "store_closed_for_good")
 
 
+def test_a_fix_that_does_not_say_what_its_accuracy_means(app_api: Api, store: Store) -> None:
+    bare = {name: value for name, value in fix().items() if name != "acc_kind"}
+    body = problem_of(app_api.post("/v1/check-ins", claim(store, bare), Idempotency_Key="a"), 400, "acc_kind_missing")
+    assert body["errors"][0]["field"] == "fixes.0.acc_kind"
+
+
+def test_a_claim_without_the_phones_clock_is_refused(app_api: Api, store: Store) -> None:
+    body = problem_of(app_api.post("/v1/check-ins", {"store_id": str(store.id), "fixes": [fix()]}, Idempotency_Key="a"), 422, "invalid_input")
+    assert body["errors"][0]["field"] == "sent_ms"
+
+
+def test_a_store_that_moved_is_no_redirect_for_a_claim(app_api: Api, store: Store, session: Session) -> None:
+    new = make_store(session, at=Point(23.76, 61.5))
+    store.status, store.moved_to = "moved", new.id
+    session.commit()
+    body = problem_of(app_api.post("/v1/check-ins", claim(store), Idempotency_Key="a"), 409, "store_moved")
+    assert str(new.id) in body["detail"]
+
+
 def test_positions_may_come_in_another_system(app_api: Api, session: Session) -> None:
     place = Point(121.0104, 24.7866)
     store = make_store(session, at=place)
@@ -127,6 +146,7 @@ def test_positions_may_come_in_another_system(app_api: Api, session: Session) ->
     body = app_api.post("/v1/check-ins", claim(store, fix(from_wgs84(place, "gcj02")), crs="gcj02"), Idempotency_Key="a").get_json()
     assert body["level"] == 1
     assert body["distance_mm"] < 100
+    assert session.scalar(sa.text("SELECT fixes->0->>'crs' FROM check_in_evidence")) == "gcj02"
 
 
 def test_a_merchant_sees_its_own_check_ins_and_exact_counts(as_role: Any, app_api: Api, session: Session) -> None:
@@ -148,7 +168,7 @@ def test_a_merchant_sees_its_own_check_ins_and_exact_counts(as_role: Any, app_ap
     counts = mine.get("/v1/check-ins/counts").get_json()["items"]
     assert [(one["level_name"], one["count"]) for one in counts] == [("claimed", 1), ("located", 5)]
     assert mine.get("/v1/check-ins/counts", until="2020-01-01T00:00:00Z").get_json()["items"] == []
-    problem_of(mine.get(f"/v1/check-ins/{foreign}"), 404, "not_found")
+    problem_of(mine.get(f"/v1/check-ins/{foreign}"), 404, "store_unknown")
     assert other.get(f"/v1/check-ins/{foreign}").status_code == 200
     problem_of(as_role("app").get(f"/v1/check-ins/{ids[0]}"), 404, "not_found")
 

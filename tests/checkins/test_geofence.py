@@ -89,7 +89,7 @@ def test_far_inside_and_far_outside_are_certain(distance_m: float, radius_m: flo
 
 def fix(east_m: float, north_m: float, accuracy_m: float = 10, *, kind: str = "p68", mock: bool = False) -> Fix:
     lon, lat, _ = GEOD.fwd(STORE.lon, STORE.lat, math.degrees(math.atan2(east_m, north_m)), math.hypot(east_m, north_m))
-    return Fix(at=Point(lon, lat), accuracy_m=accuracy_m, kind=kind, age_s=5, mock=mock)  # type: ignore[arg-type]
+    return Fix(at=Point(lon, lat), accuracy_m=accuracy_m, kind=kind, mock=mock)  # type: ignore[arg-type]
 
 
 def test_a_good_fix_at_the_door_is_located() -> None:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from geo_o2o.config import Settings
+from geo_o2o.geo.point import Point
 from geo_o2o.ingest import geojson, osm, samples, tables
 from geo_o2o.ingest import service as ingest
 from geo_o2o.ingest.report import BrokenFile, Report
@@ -54,6 +55,53 @@ def test_new_changed_unchanged_and_moved(session: Session) -> None:
     moved = session.execute(sa.text("SELECT * FROM stores WHERE status = 'moved'")).one()
     assert (moved.id, moved.moved_to) == (before["3"], found["3"].id)
     assert session.scalar(sa.text("SELECT new_id FROM store_moves")) == found["3"].id
+
+
+def test_a_store_that_the_file_moves_keeps_what_others_said_of_it(session: Session) -> None:
+    load(session, [row("1")])
+    merchant = session.scalar(sa.text("INSERT INTO merchants VALUES (gen_random_uuid(), 'Owner', now()) RETURNING id"))
+    session.execute(
+        sa.text("UPDATE stores SET merchant_id = :owner, fence_radius_m = 80, rating_sum = 9, rating_count = 2, status = 'closed'"),
+        {"owner": merchant},
+    )
+    assert load(session, [row("1", lat=61.5)]).moved == 1
+    found = session.execute(sa.text("SELECT * FROM stores WHERE status <> 'moved'")).one()
+    assert (found.merchant_id, found.fence_radius_m, found.rating_sum, found.status) == (merchant, 80, 9, "closed")
+    assert load(session, [row("1")]).moved == 1, "and back again"
+    assert load(session, [row("1")]).unchanged == 1
+
+
+def test_a_store_moved_by_its_owner_is_found_by_the_next_load(session: Session) -> None:
+    from geo_o2o.stores.service import change_store
+
+    from ..factories import OPERATOR
+
+    load(session, [row("1")])
+    id_ = session.scalar(sa.text("SELECT id FROM stores"))
+    change_store(session, caller=OPERATOR, store_id=id_, version=1, fields={"at": Point(23.7, 61.5)}, now=NOW, horizon_d=35)
+    session.flush()
+    assert counts(load(session, [row("1")])) == (0, 0, 1, 0)
+    assert counts(load(session, [row("1", "Renamed")])) == (0, 0, 0, 1)
+    assert session.scalar(sa.text("SELECT count(*) FROM stores WHERE status = 'live'")) == 1
+
+
+def test_rows_that_the_file_lost_are_counted_and_left(session: Session) -> None:
+    load(session, [row("1"), row("2", lat=60.2)])
+    report = load(session, [row("1")])
+    assert report.notes["live_before_but_not_in_this_file"] == 1
+    assert session.scalar(sa.text("SELECT count(*) FROM stores WHERE status = 'live'")) == 2
+
+
+def test_samples_are_for_one_source_alone(session: Session) -> None:
+    load(session, [row("1")], source="real")
+    load(session, [row("1")], source="osm")
+    ingest.load_samples(session, source="osm", seed=1, now=NOW)
+    assert session.scalar(sa.text("SELECT rating_count FROM stores WHERE source = 'real'")) == 0
+
+
+def test_an_honest_outlier_of_a_wide_file_is_no_swapped_row(session: Session) -> None:
+    europe = [row(str(number), f"Store {number}", -5 + number / 2, 38 + number / 5) for number in range(100)]
+    assert dict(load(session, [*europe, row("dubai", "Dubai", 54.3, 25.2)]).refused) == {}
 
 
 def test_the_same_rows_of_another_source_are_other_stores(session: Session) -> None:
@@ -93,7 +141,7 @@ def test_hours_that_do_not_parse_are_noted_and_the_store_is_kept(session: Sessio
 
 def test_a_rating_of_the_file_replaces_a_sample_and_silence_keeps_what_is_there(session: Session) -> None:
     load(session, [row("1"), row("2", lat=60.18)])
-    ingest.load_samples(session, seed=1, now=NOW, most_offers=0)
+    ingest.load_samples(session, source="test", seed=1, now=NOW, most_offers=0)
     load(session, [row("1", rating_sum=9, rating_count=2), row("2", "Renamed", lat=60.18)])
     found = {one.source_id: one for one in session.execute(sa.text("SELECT * FROM stores"))}
     assert (found["1"].rating_sum, found["1"].rating_count, found["1"].rating_sample) == (9, 2, False)
@@ -116,7 +164,6 @@ def test_the_fixture_city_loads_and_a_rerun_changes_nothing(session: Session) ->
     assert session.scalar(sa.text("SELECT count(*) FROM store_districts")) > 50
     before = session.execute(sa.text("SELECT md5(string_agg(s::text, '|' ORDER BY id)) FROM stores s")).scalar()
 
-    session.execute(sa.text("DROP TABLE incoming_basemap"))
     again = ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(HELSINKI), attribution="x", now=NOW + timedelta(days=1))
     assert (again.new, again.changed, again.unchanged) == (0, 0, 15)
     assert counts(load(session, list(osm.stores(HELSINKI)), source="osm")) == (0, 0, stores.new, 0)
@@ -153,16 +200,16 @@ def test_a_broken_file_loads_nothing(session: Session, tmp_path: Path) -> None:
 
 def test_samples_are_the_same_for_the_same_seed_and_marked(session: Session) -> None:
     load(session, [row(str(number), f"Store {number}", lat=60.17 + number / 1_000, category="food.cafe") for number in range(40)])
-    report = ingest.load_samples(session, seed=20, now=NOW, most_offers=25)
+    report = ingest.load_samples(session, source="test", seed=20, now=NOW, most_offers=25)
     assert (report.new, report.notes["offers"]) == (40, 25)
-    ratings = session.execute(sa.text("SELECT source_id, rating_sum, rating_count, price_band FROM stores ORDER BY source_id")).all()
+    ratings = session.execute(sa.text("SELECT source_id, rating_sum, rating_count FROM stores ORDER BY source_id")).all()
     assert [tuple(one) for one in ratings] == [
-        (one.source_id, (made := samples.rating_of(20, one.source_id)).rating_sum, made.rating_count, made.price_band) for one in ratings
+        (one.source_id, (made := samples.rating_of(20, one.source_id)).rating_sum, made.rating_count) for one in ratings
     ]
     assert session.scalar(sa.text("SELECT bool_and(sample) FROM offers")) is True
     assert session.scalar(sa.text("SELECT bool_and(sample) FROM offer_store")) is True
     assert session.scalar(sa.text("SELECT bool_and(rating_sample) FROM stores")) is True
-    assert ingest.load_samples(session, seed=20, now=NOW, most_offers=25).notes["offers"] == 0
+    assert ingest.load_samples(session, source="test", seed=20, now=NOW, most_offers=25).notes["offers"] == 0
     assert samples.rating_of(21, "1") != samples.rating_of(20, "1")
 
 

@@ -48,6 +48,22 @@ def test_why_a_row_is_refused(values: dict[str, Any], reason: str) -> None:
     assert (found.where, found.reason) == ("line 2", reason)
 
 
+@pytest.mark.parametrize(
+    "rest", [{"brand": "a\x00"}, {"brand": "\ud800"}, {"address": {"city": "\x01"}}, {"names": {"en": "\ud800"}}, {"tags": ("a\x00",)}]
+)
+def test_text_that_cannot_be_stored_costs_one_row(rest: dict[str, Any]) -> None:
+    found = check_store("", source_id="1", name="A", lon=24, lat=60, **rest)
+    assert isinstance(found, Refused)
+    assert found.reason == "bad_encoding"
+
+
+def test_ratings_beyond_all_bounds_and_scripts_for_websites() -> None:
+    assert isinstance(check_store("", source_id="1", name="A", lon=24, lat=60, rating_sum=10**12, rating_count=10**11), Refused)
+    row = check_store("", source_id="1", name="A", lon=24, lat=60, website="javascript:alert(1)")
+    assert isinstance(row, StoreRow)
+    assert row.website is None
+
+
 def test_a_row_without_an_id_gets_one_of_its_own_that_stays(tmp_path: Path) -> None:
     text = "name,lat,lng\nKahvila,60.1,24.9\nKahvila,60.2,24.9\n"
     first, again = rows_of(tmp_path, text), rows_of(tmp_path, text)

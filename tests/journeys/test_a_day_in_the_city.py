@@ -29,7 +29,7 @@ def test_a_day_in_the_city(as_role: Any) -> None:
         "acc_kind": "rms2d",
         "t_ms": int(time.time() * 1000),
     }
-    visit = app.post("/v1/check-ins", {"store_id": shop["id"], "fixes": [fix]}, Idempotency_Key="visit-1").get_json()
+    visit = app.post("/v1/check-ins", {"store_id": shop["id"], "sent_ms": fix["t_ms"], "fixes": [fix]}, Idempotency_Key="visit-1").get_json()
     assert visit["level_name"] == "located"
     assert [(one["level_name"], one["count"]) for one in store.get("/v1/check-ins/counts").get_json()["items"]] == [("located", 1)]
 

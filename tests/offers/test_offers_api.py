@@ -102,18 +102,72 @@ def test_a_bad_field_is_refused_by_its_name(store_api: Api, shop: str, session: 
     assert session.scalar(sa.text("SELECT count(*) FROM offers")) == 0
 
 
-def test_offers_follow_a_store_into_another_shard(store_api: Api, shop: str, session: Session) -> None:
-    id_ = store_api.post("/v1/offers", offer(shop)).get_json()["id"]
-    new = store_api.patch(f"/v1/stores/{shop}", {"lat": 61.5, "lng": 23.76}, version=1).get_json()["id"]
+def shown(api: Api, lat: float, lng: float) -> list[str]:
+    return [hit["title"] for hit in api.get("/v1/offers/nearby", lat=lat, lng=lng).get_json()["items"]]
+
+
+@pytest.mark.parametrize("status", ["live", "paused", "draft"])
+def test_offers_follow_a_store_that_moves_twice_and_back(store_api: Api, app_api: Api, shop: str, session: Session, status: str) -> None:
+    id_ = store_api.post("/v1/offers", offer(shop, status="draft" if status == "draft" else "live")).get_json()["id"]
+    version = 1
+    if status == "paused":
+        version = store_api.patch(f"/v1/offers/{id_}", {"status": "paused"}, version=1).get_json()["version"]
+    tampere = store_api.patch(f"/v1/stores/{shop}", {"lat": 61.5, "lng": 23.76}, version=1).get_json()
+    # A change between the move and the worker must not lose the store either.
+    version = store_api.patch(f"/v1/offers/{id_}", {"description": "x"}, version=version).get_json()["version"]
+    oulu = store_api.patch(f"/v1/stores/{tampere['id']}", {"lat": 65.0, "lng": 25.5}, version=tampere["version"]).get_json()
+    home = store_api.patch(f"/v1/stores/{oulu['id']}", {"lat": 60.169, "lng": 24.9414}, version=oulu["version"])
+    assert home.status_code == 200, home.text
     session.commit()
-    assert follow_moved_stores(session, now=NOW) == 1
+    assert follow_moved_stores(session, now=NOW) == 3
     session.commit()
     assert follow_moved_stores(session, now=NOW) == 0
-    assert store_api.get(f"/v1/offers/{id_}").get_json()["store_ids"] == [new]
-    assert [str(row) for row in session.scalars(sa.text("SELECT store_id FROM offer_store"))] == [new]
+    body = store_api.get(f"/v1/offers/{id_}").get_json()
+    assert body["store_ids"] == [home.get_json()["id"]]
+    if status != "live":
+        assert shown(app_api, 60.169, 24.9414) == []
+        assert store_api.patch(f"/v1/offers/{id_}", {"status": "live"}, version=body["version"]).status_code == 200
+    assert shown(app_api, 60.169, 24.9414) == ["Lounas"]
+    for old in (shop, tampere["id"], oulu["id"]):
+        problem_of(store_api.get(f"/v1/stores/{old}"), 308, "moved")
 
 
-def test_the_walk_over_offers_misses_none(store_api: Api, session: Session, database: Any) -> None:
+def test_a_store_that_is_sold_takes_no_offer_of_the_seller_with_it(as_role: Any, app_api: Api, session: Session) -> None:
+    seller, buyer, admin = as_role("store", "Seller"), as_role("store", "Buyer"), as_role("admin")
+    kept, sold = (seller.post("/v1/stores", CAFE).get_json() for _ in range(2))
+    id_ = seller.post("/v1/offers", offer(kept["id"], sold["id"])).get_json()["id"]
+    assert admin.patch(f"/v1/stores/{sold['id']}", {"merchant_id": str(buyer.merchant_id)}, version=1).status_code == 200
+    changed = seller.patch(f"/v1/offers/{id_}", {"title": "Foreign text"}, version=1)
+    assert changed.status_code == 200
+    assert app_api.get(f"/v1/stores/{sold['id']}").get_json()["offers"] == []
+    session.commit()
+    follow_moved_stores(session, now=NOW)
+    session.commit()
+    assert seller.get(f"/v1/offers/{id_}").get_json()["store_ids"] == [kept["id"]]
+    assert [one["title"] for one in app_api.get(f"/v1/stores/{kept['id']}").get_json()["offers"]] == ["Foreign text"]
+
+
+def test_an_offer_without_a_category_has_its_stores_also_when_that_changes(store_api: Api, app_api: Api, shop: str) -> None:
+    store_api.post("/v1/offers", offer(shop))
+    store_api.patch(f"/v1/stores/{shop}", {"category": "shop.books"}, version=1)
+    hits = app_api.get("/v1/offers/nearby", lat=60.169, lng=24.9414, category="shop").get_json()["items"]
+    assert [hit["category"] for hit in hits] == ["shop.books"]
+    assert app_api.get("/v1/offers/nearby", lat=60.169, lng=24.9414, category="food").get_json()["items"] == []
+
+
+def test_a_store_key_sees_its_own_alone(as_role: Any) -> None:
+    mine, other = as_role("store", "Mine"), as_role("store", "Other")
+    shops = [api.post("/v1/stores", CAFE).get_json()["id"] for api in (mine, other)]
+    offers = [api.post("/v1/offers", offer(shop)).get_json()["id"] for api, shop in zip((mine, other), shops, strict=True)]
+    assert [one["id"] for one in mine.get("/v1/stores").get_json()["items"]] == shops[:1]
+    assert [one["id"] for one in mine.get("/v1/stores", merchant_id=other.merchant_id).get_json()["items"]] == shops[:1]
+    assert [one["id"] for one in mine.get("/v1/offers", merchant_id=other.merchant_id).get_json()["items"]] == offers[:1]
+    problem_of(mine.get(f"/v1/stores/{shops[1]}"), 404, "not_found")
+    problem_of(mine.get(f"/v1/offers/{offers[1]}"), 404, "not_found")
+    assert mine.get(f"/v1/stores/{shops[0]}").status_code == 200
+
+
+def test_the_walk_over_offers_misses_none(app_api: Api, session: Session, database: Any) -> None:
     from ..factories import make_offer
 
     made = {str(make_offer(session, make_store(session, at=north_of(HELSINKI, number)), title=f"Offer {number}").id) for number in range(12)}
@@ -121,7 +175,7 @@ def test_the_walk_over_offers_misses_none(store_api: Api, session: Session, data
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = store_api.get("/v1/offers", limit=5, **({"cursor": cursor} if cursor else {})).get_json()
+        page = app_api.get("/v1/offers", limit=5, **({"cursor": cursor} if cursor else {})).get_json()
         seen += [one["id"] for one in page["items"]]
         cursor = page["next"]
         if not cursor:
