@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
 @click.option("--clients", default=4, show_default=True, help="Connections that ask at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def nearby(data: Path, seconds: float, rounds: int, clients: int, as_json: bool) -> None:
-    """Nearby on 428,005 real rated places, beside the naive PostGIS query and an empty Flask answer on the same server."""
+    """Nearby on 428 k real rated places, beside the naive PostGIS query and an empty Flask answer on the same server."""
     found = measure_nearby(data, seconds=seconds, rounds=rounds, clients=clients)
     click.echo(json.dumps(found) if as_json else table(found))
 

@@ -24,6 +24,7 @@ from geo_o2o.db import Database
 from geo_o2o.ingest import fhrs, queries
 from geo_o2o.ingest import service as ingest
 from geo_o2o.ops.service import upgrade
+from geo_o2o.ports import free_port
 
 from .client import ask, summarize
 from .report import machine
@@ -116,7 +117,7 @@ def _query(point: tuple[float, float], radius_m: int) -> str:
 
 @contextmanager
 def _server(settings: Settings) -> Iterator[int]:
-    port = cluster.free_port(settings.port + 500)
+    port = free_port(settings.port + 500)
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "GEO_O2O_DATABASE_URL": settings.database_url, "PYTHONPATH": str(root)}
     command = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+from psycopg2.errors import UndefinedTable
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .auth import commands as auth
@@ -14,6 +15,7 @@ from .discovery import commands as discovery
 from .errors import GeoO2OError
 from .ingest import commands as ingest
 from .ops import commands as ops
+from .ports import Busy
 
 
 class Cli(click.Group):
@@ -22,11 +24,16 @@ class Cli(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (BadSettings, ClusterFailed, GeoO2OError) as failure:
+        except (BadSettings, Busy, ClusterFailed, GeoO2OError) as failure:
             raise click.ClickException(str(failure)) from failure
+        except PermissionError as failure:
+            raise click.ClickException(f"{failure.filename} belongs to somebody else: change its owner, or set GEO_O2O_DATA_DIR") from failure
         except OperationalError as failure:
-            raise click.ClickException(f"the database does not answer: {str(failure.orig).strip().splitlines()[0]}") from failure
+            words = str(failure.orig).strip().splitlines()[0]
+            raise click.ClickException(f"the database does not answer: {words}; the private one starts with `geo-o2o db up`") from failure
         except DBAPIError as failure:
+            if isinstance(failure.orig, UndefinedTable):
+                raise click.ClickException("the database has no tables yet: run `geo-o2o db upgrade`") from failure
             raise click.ClickException(f"the database refused, and nothing was changed: {str(failure.orig).strip()}") from failure
 
 

@@ -1,7 +1,7 @@
 """A private PostgreSQL cluster in the data folder: its own port, socket and password, never the system's cluster.
 
 PostgreSQL refuses to run as root, so as root the server runs as an unprivileged user. Where that user cannot reach the data folder
-(a checkout below /root), the server's files go to a folder of their own under /var/tmp, and the data folder remembers which.
+(a checkout below /root), the server's files go to a folder of their own under /var/lib, and the data folder remembers which.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ from urllib.parse import quote
 import psycopg2
 
 from .config import CLUSTER_FILE
+from .ports import free_port, hold, is_free
 
 FIRST_PORT = 54_320
 _USER = "geo_o2o"
@@ -75,15 +75,21 @@ def up(data_dir: Path, *, durable: bool = True, say: Callable[[str], None] | Non
         if is_running(cluster):
             return cluster
         _clear_stale_lock(cluster)
-        if not _is_free(cluster.port):
-            busy = cluster.port
-            cluster = _remember(data_dir, cluster, port=free_port(busy + 1))
-            if say:
-                say(f"port {busy} is busy, the database takes {cluster.port}")
-        _write_config(cluster, durable=durable)
-        _start(cluster)
-        create_database(cluster, _DATABASE)
-        return cluster
+        # Between looking for a free port and listening on it nobody else must look.
+        with hold("the start of a cluster", wait_s=_START_TIMEOUT_S):
+            return _start_on_free_port(data_dir, cluster, durable=durable, say=say)
+
+
+def _start_on_free_port(data_dir: Path, cluster: Cluster, *, durable: bool, say: Callable[[str], None] | None) -> Cluster:
+    if not is_free(cluster.port):
+        busy = cluster.port
+        cluster = _remember(data_dir, cluster, port=free_port(busy + 1))
+        if say:
+            say(f"port {busy} is busy, the database takes {cluster.port}")
+    _write_config(cluster, durable=durable)
+    _start(cluster)
+    create_database(cluster, _DATABASE)
+    return cluster
 
 
 def down(data_dir: Path) -> bool:
@@ -102,6 +108,8 @@ def destroy(data_dir: Path) -> None:
     if cluster is not None:
         for path in (cluster.directory, cluster.socket_dir):
             shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            Path(cluster.directory).parent.rmdir()
         (data_dir / CLUSTER_FILE).unlink(missing_ok=True)
 
 
@@ -207,7 +215,7 @@ def _place(data_dir: Path) -> tuple[Path, pwd.struct_passwd | None]:
         os.chown(inside, owner.pw_uid, owner.pw_gid)
         return inside / "data", owner
     tag = hashlib.sha256(str(inside).encode()).hexdigest()[:12]
-    outside = Path("/var/tmp") / f"geo-o2o-{tag}"
+    outside = Path("/var/lib") / f"geo-o2o-{tag}"
     outside.mkdir(exist_ok=True)
     if outside.is_symlink() or outside.lstat().st_uid not in (0, owner.pw_uid):
         raise ClusterFailed(f"{outside} belongs to somebody else; set GEO_O2O_DATA_DIR to a folder that {owner.pw_name} can enter")
@@ -345,24 +353,6 @@ def _psql(cluster: Cluster, name: str, sql: str) -> str:
             return str(cursor.fetchone()[0]) if cursor.description and cursor.rowcount > 0 else ""
     finally:
         connection.close()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port(first: int) -> int:
-    """The first port from here on that nobody listens on."""
-    for port in range(first, min(first + 500, 65_536)):
-        if _is_free(port):
-            return port
-    raise ClusterFailed(f"no free port in {first}..{first + 500}")
 
 
 @contextlib.contextmanager

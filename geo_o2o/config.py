@@ -92,6 +92,8 @@ def as_sqlalchemy_url(url: str) -> str:
     for spelling in ("postgres://", "postgresql://"):
         if url.startswith(spelling):
             return "postgresql+psycopg2://" + url[len(spelling) :]
+    if not url.startswith("postgresql+psycopg2://"):
+        raise BadSettings("a database is named by a URL that begins with postgresql://")
     return url
 
 

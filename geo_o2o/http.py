@@ -106,7 +106,7 @@ class StrictParser(FlaskParser):
             flask.abort(415, "expected a body of type application/json")
         body = req.get_data(cache=True)
         # A chunked body announces no length: what reaches the limit has been cut there.
-        if req.content_length is None and len(body) >= req.max_content_length:
+        if not req.content_length and len(body) >= req.max_content_length:
             flask.abort(413)
         try:
             return json.loads(body, object_pairs_hook=_without_twins)

@@ -97,7 +97,7 @@ def test_every_route_declares_access(app: Flask) -> None:
 
 def test_only_operations_and_documentation_are_public(app: Flask) -> None:
     public = {rule.rule for rule in app.url_map.iter_rules() if mark_of(app.view_functions[rule.endpoint]) == PUBLIC}
-    assert public == {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/assets/<name>"}
+    assert public == {"/", "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/assets/<name>"}
 
 
 def test_every_setting_is_documented() -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
+import tempfile
 import threading
 from datetime import UTC, datetime
 from importlib import import_module
@@ -17,8 +17,9 @@ from granian.constants import Interfaces
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import cluster
-from ..config import Settings, from_environment
+from ..config import PREFIX, Settings, from_environment
 from ..db import Database
+from ..ports import Busy, hold, is_free
 from . import logs
 from .demo import run_demo
 from .service import run_jobs, upgrade
@@ -67,29 +68,32 @@ def serve() -> None:
     """Run the web service; stops gracefully on SIGTERM or Ctrl-C."""
     settings = from_environment()
     settings.write_url()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     run_server(settings)
 
 
 def run_server(settings: Settings) -> None:
-    metrics_dir = (settings.data_dir / f"metrics-{settings.port}").resolve()
-    shutil.rmtree(metrics_dir, ignore_errors=True)
-    metrics_dir.mkdir(parents=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
-    Granian(
-        "geo_o2o.app:create_app",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=settings.workers,
-        # Python runs one of them at a time; the others are there for bodies that come slowly or never.
-        blocking_threads=settings.threads,
-        backlog=1024,
-        respawn_failed_workers=True,
-        workers_kill_timeout=10,
-        websockets=False,
-        log_access=False,
-    ).serve()
+    """Raises Busy where the port belongs to somebody else: the server itself would share it without a word."""
+    with hold(f"port {settings.port}"):
+        if not is_free(settings.port, settings.host):
+            raise Busy(f"port {settings.port} is busy; set {PREFIX}PORT to another one")
+        with tempfile.TemporaryDirectory(prefix="metrics-", dir=settings.data_dir) as metrics_dir:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
+            Granian(
+                "geo_o2o.app:create_app",
+                factory=True,
+                address=settings.host,
+                port=settings.port,
+                interface=Interfaces.WSGI,
+                workers=settings.workers,
+                # Python runs one of them at a time; the others are there for bodies that come slowly or never.
+                blocking_threads=settings.threads,
+                backlog=1024,
+                respawn_failed_workers=True,
+                workers_kill_timeout=10,
+                websockets=False,
+                log_access=False,
+            ).serve()
 
 
 @click.command()
@@ -107,6 +111,8 @@ def worker(once: bool) -> None:
             run_jobs(database, settings, clock=lambda: datetime.now(UTC))
         except SQLAlchemyError as failure:
             logging.getLogger("geo_o2o").warning("the database does not answer, trying again: %s", str(failure).splitlines()[0])
+            if once:
+                sys.exit(1)
         if once or stop.wait(settings.worker_interval_s):
             return
 

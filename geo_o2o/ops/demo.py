@@ -26,6 +26,7 @@ from ..db import Database
 from ..errors import Unauthenticated
 from ..ingest import osm, queries
 from ..ingest import service as ingest
+from ..ports import free_port, is_free
 from .service import upgrade
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "helsinki.osm.pbf"
@@ -35,6 +36,9 @@ LAT, LNG = 60.1690, 24.9414
 _MERCHANT = "Demonstration merchant"
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 15
+_PORTS_TRIED = 5
+# What a shell calls a program that ended by Ctrl-C before it was done.
+_INTERRUPTED = 130
 
 
 def run_demo(settings: Settings, *, once: bool) -> int:
@@ -53,7 +57,7 @@ def run_demo(settings: Settings, *, once: bool) -> int:
                 time.sleep(3600)
     except KeyboardInterrupt:
         _say("stopped")
-        return 0
+        return _INTERRUPTED if once else 0
 
 
 def _interrupt(*_: object) -> None:
@@ -137,22 +141,36 @@ def _keys(settings: Settings) -> dict[str, str]:
 def _services(settings: Settings) -> Iterator[tuple[str, dict[str, str]]]:
     """The web service and the worker as processes of our own; yields the address and the keys."""
     keys = _keys(settings)
-    port = cluster.free_port(settings.port)
-    if port != settings.port:
-        _say(f"port {settings.port} is busy, taking {port}")
-    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir)}
     log_path = settings.data_dir / "service.log"
     with log_path.open("ab") as log:
-        processes = [_start(command, environment, log) for command in ("serve", "worker")]
-        base = f"http://{settings.host}:{port}"
+        server, port = _start_server(settings, log, log_path)
+        processes = [server, _start("worker", settings, port, log)]
         try:
-            _wait_until_ready(base, processes[0], log_path)
-            yield base, keys
+            yield f"http://{settings.host}:{port}", keys
         finally:
             _stop(processes)
 
 
-def _start(command: str, environment: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start_server(settings: Settings, log: IO[bytes], log_path: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """The web service on the first port from the wanted one on that nobody holds; another start may take one before our eyes."""
+    port = settings.port
+    for _ in range(_PORTS_TRIED):
+        free = free_port(port, settings.host)
+        if free != port:
+            _say(f"port {port} is busy, taking {free}")
+        server = _start("serve", settings, free, log)
+        if _wait_until_ready(f"http://{settings.host}:{free}", server):
+            return server, free
+        _stop([server])
+        if is_free(free, settings.host):
+            break
+        port = free
+    tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-10:])
+    raise BadSettings(f"the service did not start; the end of {log_path}:\n{tail}")
+
+
+def _start(command: str, settings: Settings, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir)}
     libc = ctypes.CDLL(None)
     return subprocess.Popen(
         [sys.executable, "-m", "geo_o2o", command],
@@ -174,21 +192,29 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def _wait_until_ready(base: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(base: str, server: subprocess.Popen[bytes]) -> bool:
+    """Whether our own server answers; False where it ended."""
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
+    while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(OSError, ValueError):
             _get(f"{base}/health/ready", key=None)
-            return
+            # Another server may answer on a port that ours failed to get.
+            time.sleep(0.2)
+            return server.poll() is None
         time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-    raise BadSettings(f"the service did not start; the end of {log}:\n{tail}")
+    return False
 
 
 def _first_answer(base: str, keys: dict[str, str]) -> Any:
-    return _get(f"{base}/v1/offers/nearby?lat={LAT}&lng={LNG}&radius_m=800&limit=5", key=keys["app"])
+    return _get(f"{base}/v1/offers/nearby?{_place(base, keys)}&radius_m=800&limit=5", key=keys["app"])
+
+
+def _place(base: str, keys: dict[str, str]) -> str:
+    """Where to ask: at the fixture city's corner, or, in a catalogue of the caller's own, at any store of it."""
+    if _get(f"{base}/v1/stores/nearby?lat={LAT}&lng={LNG}&limit=1", key=keys["app"])["items"]:
+        return f"lat={LAT}&lng={LNG}"
+    stores = _get(f"{base}/v1/stores?limit=1", key=keys["admin"])["items"]
+    return f"lat={stores[0]['lat']}&lng={stores[0]['lng']}" if stores else f"lat={LAT}&lng={LNG}"
 
 
 def _get(url: str, *, key: str | None) -> Any:
@@ -198,11 +224,7 @@ def _get(url: str, *, key: str | None) -> Any:
 
 
 def _show(base: str, keys: dict[str, str]) -> None:
-    store = _get(f"{base}/v1/stores/nearby?lat={LAT}&lng={LNG}&limit=1", key=keys["app"])["items"][0]
-    fix = (
-        f'{{"lat_e7": {round(store["lat"] * 1e7)}, "lng_e7": {round(store["lng"] * 1e7)}, "acc_mm": 12000, "acc_kind": "p68",'
-        " \"t_ms\": '$(date +%s)000'}"
-    )
+    place = _place(base, keys)
     lines = [
         "",
         f"geo_o2o runs at {base} (API page: {base}/docs). Ctrl-C stops it.",
@@ -210,12 +232,9 @@ def _show(base: str, keys: dict[str, str]) -> None:
         *(f"  {role:8} {key}" for role, key in keys.items()),
         "",
         "Offers worth walking to:",
-        f"  curl -s -H 'Authorization: Bearer {keys['app']}' '{base}/v1/offers/nearby?lat={LAT}&lng={LNG}&radius_m=800&open_now=true&limit=3'",
+        f"  curl -s -H 'Authorization: Bearer {keys['app']}' '{base}/v1/offers/nearby?{place}&radius_m=800&open_now=true&limit=3'",
         "",
-        f"A check-in at {store['name']}:",
-        f"  curl -s -H 'Authorization: Bearer {keys['app']}' -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\""
-        f' -d \'{{"store_id": "{store["id"]}", "sent_ms": \'$(date +%s)000\', "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
-        "",
+        *_check_in_lines(base, keys, place),
         "A heat map of supply:",
         f"  curl -s -H 'Authorization: Bearer {keys['planner']}' '{base}/v1/heat/supply?bbox=24.93,60.16,24.96,60.18&resolution=9'",
         "",
@@ -224,6 +243,21 @@ def _show(base: str, keys: dict[str, str]) -> None:
     ]
     sys.stdout.write("\n".join(lines))
     sys.stdout.flush()
+
+
+def _check_in_lines(base: str, keys: dict[str, str], place: str) -> list[str]:
+    """A check-in at the nearest store, whose phone stands at its door now; nothing where there is no store."""
+    stores = _get(f"{base}/v1/stores/nearby?{place}&limit=1", key=keys["app"])["items"]
+    if not stores:
+        return []
+    store, now = stores[0], "'$(date +%s)000'"
+    fix = f'{{"lat_e7": {round(store["lat"] * 1e7)}, "lng_e7": {round(store["lng"] * 1e7)}, "acc_mm": 12000, "acc_kind": "p68", "t_ms": {now}}}'
+    return [
+        f"A check-in at {store['name']}:",
+        f"  curl -s -H 'Authorization: Bearer {keys['app']}' -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\""
+        f' -d \'{{"store_id": "{store["id"]}", "sent_ms": {now}, "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
+        "",
+    ]
 
 
 def _say(text: str) -> None:

@@ -113,7 +113,7 @@ def test_one_to_five_fixes(app_api: Api, store: Store, fixes: Any) -> None:
 
 def test_a_store_that_is_not_there(app_api: Api, store: Store, session: Session) -> None:
     problem_of(
-        app_api.post("/v1/check-ins", {**claim(store), "store_id": "01a1fff2-6630-8112-9b5c-a9272055c5ec"}, Idempotency_Key="a"), 404, "not_found"
+        app_api.post("/v1/check-ins", {**claim(store), "store_id": "01a1fff2-6630-8112-9b5c-a9272055c5ec"}, Idempotency_Key="a"), 404, "store_unknown"
     )
     store.status = "closed"
     session.commit()
@@ -168,7 +168,7 @@ def test_a_merchant_sees_its_own_check_ins_and_exact_counts(as_role: Any, app_ap
     counts = mine.get("/v1/check-ins/counts").get_json()["items"]
     assert [(one["level_name"], one["count"]) for one in counts] == [("claimed", 1), ("located", 5)]
     assert mine.get("/v1/check-ins/counts", until="2020-01-01T00:00:00Z").get_json()["items"] == []
-    problem_of(mine.get(f"/v1/check-ins/{foreign}"), 404, "store_unknown")
+    problem_of(mine.get(f"/v1/check-ins/{foreign}"), 404, "not_found")
     assert other.get(f"/v1/check-ins/{foreign}").status_code == 200
     problem_of(as_role("app").get(f"/v1/check-ins/{ids[0]}"), 404, "not_found")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -95,3 +96,28 @@ def test_a_folder_that_the_server_cannot_enter_is_worked_around(data_dir: Path) 
     assert not found.directory.startswith(str(closed))
     cluster.destroy(closed / "var")
     assert not Path(found.directory).exists()
+
+
+def test_a_cluster_that_cannot_be_understood_is_never_touched(folder: Path) -> None:
+    found = cluster.up(folder, durable=False)
+    ask(found, "CREATE TABLE precious AS SELECT 7 AS answer; SELECT 1")
+    cluster.down(folder)
+    kept = (folder / "cluster.json").read_text()
+    for broken in ("", "{", "[]", '{"port": 1}'):
+        (folder / "cluster.json").write_text(broken)
+        with pytest.raises(cluster.ClusterFailed, match=r"cluster\.json"):
+            cluster.up(folder, durable=False)
+    (folder / "cluster.json").unlink()
+    with pytest.raises(cluster.ClusterFailed, match="nothing was touched"):
+        cluster.up(folder, durable=False)
+    (folder / "cluster.json").write_text(json.dumps({**json.loads(kept), "of_a_later_release": True}))
+    assert ask(cluster.up(folder, durable=False), "SELECT answer FROM precious") == 7
+
+
+def test_a_cluster_kept_by_hand_is_not_kept_over_a_reboot(folder: Path) -> None:
+    cluster.keep(folder, kept=True)
+    assert cluster.is_kept(folder)
+    (folder / "cluster.kept").write_text("another boot")
+    assert not cluster.is_kept(folder)
+    cluster.keep(folder, kept=False)
+    assert not cluster.is_kept(folder)
