@@ -16,7 +16,6 @@ from ..offers.schemas import dump_placement
 from ..stores import queries as stores
 from ..stores.categories import with_descendants
 from ..stores.hours import expand
-from ..stores.models import OpeningHours
 from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row
 from . import queries, service
@@ -114,7 +113,7 @@ def store_page(asked: dict[str, Any], store_id: str) -> Response:
             raise NotFound(f"there is no store {id_}")
         districts = stores.districts_of(session, [id_]).get(id_, [])
         placed = offers.offers_in_store(session, id_, now=now)
-        hours = session.get(OpeningHours, store.hours_id) if store.hours_id is not None else None
+        hours = stores.find_hours(session, store.hours_id)
         credit = stores.attributions(session, [store.source])
     week = expand(hours_of_row(hours), start=now, until=now + timedelta(days=_SHOWN_DAYS)) if hours else []
     body = {

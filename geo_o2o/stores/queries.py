@@ -85,6 +85,10 @@ def all_attributions(session: Session) -> Sequence[Attribution]:
 # --- opening hours -----------------------------------------------------------------------------------------------------------
 
 
+def find_hours(session: Session, hours_id: int | None) -> OpeningHours | None:
+    return None if hours_id is None else session.get(OpeningHours, hours_id)
+
+
 def missing_hours(session: Session, ids: Sequence[int]) -> set[int]:
     """Those of the ids that have no row yet."""
     known = session.scalars(sa.select(OpeningHours.id).where(OpeningHours.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)))))
