@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .load import measure_load
-from .nearby import measure_nearby
+from .nearby import measure_nearby, private_cluster
 from .report import table
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
@@ -20,7 +20,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def nearby(data: Path, seconds: float, rounds: int, clients: int, as_json: bool) -> None:
     """Nearby on 428 k real rated places, beside the naive PostGIS query and an empty Flask answer on the same server."""
-    found = measure_nearby(data, seconds=seconds, rounds=rounds, clients=clients)
+    with private_cluster():
+        found = measure_nearby(data, seconds=seconds, rounds=rounds, clients=clients)
     click.echo(json.dumps(found) if as_json else table(found))
 
 
@@ -29,5 +30,6 @@ def nearby(data: Path, seconds: float, rounds: int, clients: int, as_json: bool)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def load(data: Path, as_json: bool) -> None:
     """Loading 1,111,678 venues into an empty database, indexes included, and once more with nothing changed."""
-    found = measure_load(data)
+    with private_cluster():
+        found = measure_load(data)
     click.echo(json.dumps(found) if as_json else table(found))

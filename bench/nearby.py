@@ -37,6 +37,19 @@ _SEED = 7
 _CENTRE, _AROUND_M = (-0.1276, 51.5072), 3_000
 
 
+@contextmanager
+def private_cluster() -> Iterator[cluster.Cluster]:
+    """The private cluster, stopped again where it did not run before."""
+    data_dir = from_environment().data_dir
+    before = cluster.find(data_dir)
+    ran = before is not None and cluster.is_running(before)
+    try:
+        yield cluster.up(data_dir)
+    finally:
+        if not ran:
+            cluster.down(data_dir)
+
+
 def bench_settings(name: str) -> Settings:
     """A database of its own in the private cluster, so that no measurement meets another's rows."""
     settings = from_environment()
