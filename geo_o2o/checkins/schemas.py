@@ -13,7 +13,8 @@ from .models import CheckIn
 # Unix milliseconds of the years 2000 to 2100.
 _FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000
 LEVELS = ("claimed", "located", "coded", "confirmed", "redeemed")
-_NEXT = {0: ["send a better position", "scan the till's code"], 1: ["scan the till's code"]}
+# What a visitor can do about it now; the codes of tills come with receipts.
+_NEXT = {0: ["send a better position"]}
 
 
 class FixSchema(Schema):
