@@ -102,15 +102,15 @@ def follow_moved_stores(session: Session, *, now: datetime) -> int:
         for offer in queries.offers_of_store(session, move.old_id):
             before = list(offer.store_ids)
             offer.store_ids = [move.new_id if store_id == move.old_id else store_id for store_id in before]
-            stores = [store for store in queries.live_stores(session, offer.store_ids) if _may_hold(offer, store)]
-            if move.old_id == move.new_id:
-                # Another owner: an offer of the owner before holds there no longer.
-                offer.store_ids = [store_id for store_id in offer.store_ids if store_id != move.old_id or store_id in {one.id for one in stores}]
+            live = queries.live_stores(session, offer.store_ids)
+            # A store that got another owner, whether or not its id moved too: an offer of the owner before holds there no longer.
+            lost = {store.id for store in live if not _may_hold(offer, store)}
+            offer.store_ids = [store_id for store_id in offer.store_ids if store_id not in lost]
             offer.version += 1
             offer.updated_at = now
             session.flush()
             queries.remove_placements(session, offer.id, {*before, *offer.store_ids})
-            _place(session, offer, stores)
+            _place(session, offer, [store for store in live if store.id not in lost])
         session.delete(move)
         session.flush()
     return len(moves)

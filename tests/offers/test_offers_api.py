@@ -132,7 +132,8 @@ def test_offers_follow_a_store_that_moves_twice_and_back(store_api: Api, app_api
         problem_of(store_api.get(f"/v1/stores/{old}"), 308, "moved")
 
 
-def test_a_store_that_is_sold_takes_no_offer_of_the_seller_with_it(as_role: Any, app_api: Api, session: Session) -> None:
+@pytest.mark.parametrize("moves", [False, True], ids=["stays", "moves after the sale"])
+def test_a_store_that_is_sold_takes_no_offer_of_the_seller_with_it(as_role: Any, app_api: Api, session: Session, moves: bool) -> None:
     seller, buyer, admin = as_role("store", "Seller"), as_role("store", "Buyer"), as_role("admin")
     kept, sold = (seller.post("/v1/stores", CAFE).get_json() for _ in range(2))
     id_ = seller.post("/v1/offers", offer(kept["id"], sold["id"])).get_json()["id"]
@@ -140,10 +141,13 @@ def test_a_store_that_is_sold_takes_no_offer_of_the_seller_with_it(as_role: Any,
     changed = seller.patch(f"/v1/offers/{id_}", {"title": "Foreign text"}, version=1)
     assert changed.status_code == 200
     assert app_api.get(f"/v1/stores/{sold['id']}").get_json()["offers"] == []
+    if moves:
+        sold = buyer.patch(f"/v1/stores/{sold['id']}", {"lat": 61.5, "lng": 23.76}, version=2).get_json()
     session.commit()
     follow_moved_stores(session, now=NOW)
     session.commit()
     assert seller.get(f"/v1/offers/{id_}").get_json()["store_ids"] == [kept["id"]]
+    assert app_api.get(f"/v1/stores/{sold['id']}").get_json()["offers"] == []
     assert [one["title"] for one in app_api.get(f"/v1/stores/{kept['id']}").get_json()["offers"]] == ["Foreign text"]
 
 
