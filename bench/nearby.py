@@ -99,7 +99,7 @@ def _ensure_loaded(settings: Settings, data: Path) -> int:
         if not any(row.source == "fhrs" for row in queries.loaded_sources(session)):
             now = datetime.now(UTC)
             ingest.load_stores(session, source="fhrs", rows=fhrs.stores(data), now=now, horizon_d=settings.hours_horizon_d)
-            queries.write_attribution(session, source="fhrs", attribution=fhrs.ATTRIBUTION, licence=fhrs.LICENCE, now=now)
+            ingest.write_attribution(session, source="fhrs", attribution=fhrs.ATTRIBUTION, licence=fhrs.LICENCE, now=now)
             queries.analyze(session, "stores")
         rows = session.scalar(sa.text("SELECT count(*) FROM stores"))
     database.close()

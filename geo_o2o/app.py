@@ -11,7 +11,7 @@ from .db import Database
 from .http import Json
 from .problems import Api, document_problems
 
-_ROOMS_WITH_TABLES = ("auth", "districts", "basemap", "stores", "checkins", "offers", "discovery")
+_ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "discovery")
 
 
 def import_models() -> None:
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     api = Api(app, spec_kwargs=ops.api_page())
     for room in (auth, districts, stores, checkins, offers, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
+    discovery.set_up(app)
     districts.follow_changes(app, before=stores_service.stores_in_district, after=stores_service.place_again)
     ops.publish(app)
     document_problems(api)

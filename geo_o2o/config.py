@@ -14,6 +14,7 @@ DEVELOPMENT_SECRET = "development-secret-do-not-use"
 SHORTEST_SECRET = 32
 # Written by the private cluster (cluster.py) into the data folder; used when no database is named.
 CLUSTER_FILE = "cluster.json"
+_SWITCHES = ("prepared", "shelf")
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -46,6 +47,10 @@ class Settings:
     max_body_bytes: int = setting(2_000_000, "largest request body; more is answered 413", "bytes")
     key_cache_s: int = setting(5, "how long a web process remembers an API key; a revoked key dies within this time", "seconds")
     hours_horizon_d: int = setting(35, "how far opening hours are expanded ahead, and so how far open_at may ask", "days")
+    shelf: int = setting(1, "1: nearby is answered from snapshots in data_dir/shelf; 0: always by SQL", "0 or 1")
+    shelf_max_staleness_s: int = setting(1, "no answer is older than this, unless the database is away, and then it says so", "seconds")
+    shelf_bytes: int = setting(4_000_000_000, "largest size of the snapshots of one host; what was used longest ago goes first", "bytes")
+    view_bytes: int = setting(128_000_000, "what one web process remembers of the filters that were asked lately", "bytes")
     evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
     worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
 
@@ -56,10 +61,11 @@ class Settings:
             raise BadSettings(f"{PREFIX}SECRET_KEY must be a secret of {SHORTEST_SECRET} or more characters in production")
         for one in fields(self):
             value = getattr(self, one.name)
-            if isinstance(value, int) and value <= 0 and one.name != "prepared":
+            if isinstance(value, int) and value <= 0 and one.name not in _SWITCHES:
                 raise BadSettings(f"{variable(one)} must be a positive whole number, found {value}")
-        if self.prepared not in (0, 1):
-            raise BadSettings(f"{PREFIX}PREPARED must be 0 or 1, found {self.prepared}")
+        for name in _SWITCHES:
+            if getattr(self, name) not in (0, 1):
+                raise BadSettings(f"{PREFIX}{name.upper()} must be 0 or 1, found {getattr(self, name)}")
         if self.hours_horizon_d < 7:
             raise BadSettings(f"{PREFIX}HOURS_HORIZON_D must be 7 or more, found {self.hours_horizon_d}")
         if self.port > 65_535:

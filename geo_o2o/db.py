@@ -71,7 +71,12 @@ class Statement:
 
 
 class Database:
-    """Engines for a primary and, where there is one, a replica."""
+    """Engines for a primary and, where there is one, a replica.
+
+    notifies: whether what is committed here reaches listeners on other connections.
+    """
+
+    notifies = True
 
     def __init__(self, settings: Settings, *, statement_timeout_ms: int | None = None, lock_timeout_ms: int | None = None):
         options = (
@@ -111,6 +116,13 @@ class Database:
         """One read-only transaction: PostgreSQL itself refuses a stray write."""
         with Session(self.read_engine, expire_on_commit=False) as session:
             session.connection(execution_options={"postgresql_readonly": True})
+            yield session
+
+    @contextmanager
+    def moment(self) -> Iterator[Session]:
+        """One read-only transaction on the primary whose statements all see the same moment."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
             yield session
 
     @contextmanager

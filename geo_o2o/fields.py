@@ -10,8 +10,10 @@ from uuid import UUID
 
 import marshmallow as ma
 from marshmallow import ValidationError
+from webargs.fields import DelimitedList
 
 from .geo.bounds import Bounds
+from .geo.cells import parse_hex, resolution_of
 from .geo.crs import CRS_NAMES
 from .geo.shapes import InvalidShape, parse_area
 
@@ -44,6 +46,22 @@ class BoundedList(ma.fields.List[Any]):
         if isinstance(value, list) and not self.shortest <= len(value) <= self.longest:
             raise ValidationError(f"expected {self.shortest} to {self.longest} elements, found {len(value)}")
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class CommaList(DelimitedList):
+    """In a query values joined by commas, in a body a list; of bounded length, which is looked at first."""
+
+    def __init__(self, inner: Any, *, longest: int, **kwargs: Any):
+        self.longest = longest
+        super().__init__(inner, **described(kwargs, minItems=1, maxItems=longest))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        count = len(value) if isinstance(value, list) else str(value).count(",") + 1
+        if not 1 <= count <= self.longest or value == "":
+            raise ValidationError(f"expected 1 to {self.longest} values, found {0 if value == '' else count}")
+        if isinstance(value, list):
+            return list(ma.fields.List._deserialize(self, value, attr, data, **kwargs))
+        return list(super()._deserialize(value, attr, data, **kwargs))  # type: ignore[no-untyped-call]
 
 
 class Schema(ma.Schema):
@@ -207,6 +225,22 @@ class Moment(ma.fields.AwareDateTime):
 
     def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+class CellField(ma.fields.Field[int]):
+    """An H3 cell as it is usually written, in hexadecimal."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**described(kwargs, description="H3 cell, resolution 0 to 12", example="89089969a83ffff"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        try:
+            cell = parse_hex(str(value))
+        except ValueError as failure:
+            raise ValidationError(str(failure)) from failure
+        if resolution_of(cell) > 12:
+            raise ValidationError(f"expected a cell of resolution 0 to 12, found {resolution_of(cell)}")
+        return cell
 
 
 class Id(ma.fields.UUID):

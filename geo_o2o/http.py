@@ -84,6 +84,12 @@ def page_of(found: Sequence[Row], args: Mapping[str, Any], position: Callable[[R
 # --- what comes in -----------------------------------------------------------------------------------------------------------
 
 
+# A value of a query that needs no decoding.
+_PLAIN = re.compile(rb"[A-Za-z0-9._-]+")
+_MOST_REMEMBERED = 4_096
+_remembered: dict[Any, dict[str, Any]] = {}
+
+
 class StrictParser(FlaskParser):
     """Refuses unknown names, scalar parameters given twice, bodies that are not JSON, and JSON too deep or with a name twice."""
 
@@ -92,6 +98,33 @@ class StrictParser(FlaskParser):
         "query": ma.RAISE,
         "json": ma.RAISE,
     }
+
+    def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
+        """Of a schema that names what varies (VARYING), the rest of a query is read once and remembered: the same filters come again and
+        again from other places.
+        """
+        schema = argmap
+        if location != "query" or not getattr(schema, "VARYING", None):
+            return super().parse(argmap, req, location=location, **kwargs)
+        rest, varying = [], {}
+        for part in request.query_string.split(b"&"):
+            name, _, value = part.partition(b"=")
+            if name in schema.VARYING and name not in varying and _PLAIN.fullmatch(value):
+                varying[name] = value.decode()
+            else:
+                rest.append(part)
+        try:
+            found = {name.decode(): schema.fields[name.decode()].deserialize(value) for name, value in varying.items()}
+        except ma.ValidationError:
+            return super().parse(argmap, req, location=location, **kwargs)
+        key = (type(schema), tuple(rest), tuple(sorted(varying)))
+        remembered = _remembered.get(key)
+        if remembered is None:
+            remembered = super().parse(argmap, req, location=location, **kwargs)
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[key] = remembered
+        return {**remembered, **found}
 
     def load_querystring(self, req: Any, schema: ma.Schema) -> Any:
         for name, values in req.args.lists():

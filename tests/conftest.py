@@ -78,6 +78,9 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 class OneTransaction:
     """Stands where Database stands: every read and write happens in the test's own transaction, which is rolled back, commits and all."""
 
+    # Nothing of it is ever committed, so nobody is told: the shelf looks at the versions anew for each question.
+    notifies = False
+
     def __init__(self, connection: sa.Connection):
         self.connection = connection
 
@@ -85,6 +88,8 @@ class OneTransaction:
     def read(self) -> Iterator[Session]:
         with self._session() as session:
             yield session
+
+    moment = read
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -119,6 +124,7 @@ def _app(settings: Settings, engine: sa.Engine) -> Flask:
 def app(_app: Flask, database: OneTransaction) -> Flask:
     _app.extensions["database"] = database
     _app.extensions["known_callers"].clear()
+    _app.extensions["finder"].forget()
     return _app
 
 

@@ -13,6 +13,7 @@ from shapely.geometry import Point as ShapelyPoint
 from sqlalchemy.orm import Session
 
 from geo_o2o.caller import Caller
+from geo_o2o.changes.service import note_change
 from geo_o2o.districts.models import District
 from geo_o2o.districts.service import add_district, new_district_id
 from geo_o2o.geo.cells import SHARD_RESOLUTION, cell_of, parent
@@ -25,6 +26,7 @@ from geo_o2o.stores.hours import hours_of
 from geo_o2o.stores.models import Store
 from geo_o2o.stores.queries import place_stores_in_districts
 from geo_o2o.stores.service import ensure_hours
+from geo_o2o.stores.words import grams
 
 from .conftest import NOW
 
@@ -49,8 +51,10 @@ def make_store(
         "time_zone": time_zone, "country": country, "source": "test", "source_id": str(id_), "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
     store = Store(**{**values, **columns})
+    store.search_grams = grams([store.name, *store.names.values(), store.brand or ""])
     session.add(store)
     session.flush()
+    note_change(session, [store.cell])
     place_stores_in_districts(session, [store.id])
     return store
 

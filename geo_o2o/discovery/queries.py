@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -21,35 +19,16 @@ from sqlalchemy.orm import Session
 
 from ..db import Statement
 from ..geo.cells import shard_cells_of_circle
-from ..geo.point import Point
+from ..shelf.queries import OFFER_COLUMNS, STORE_COLUMNS
 from ..stores.categories import codes_by_id
+from . import conditions
 from .models import RankProfile
+from .question import Question
 from .ranking import MILLI, Profile, reach_m
 
 # Rows that the index hands over first, so many times the page: enough for a good bound, where filters take half of them or fewer.
 _SEED_FACTOR = 3
 _LEAST_SEED = 48
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a hit must satisfy; None asks nothing. at: the moment of the question, for hours and validity."""
-
-    at: datetime
-    must_be_open: bool = False
-    category_ids: Sequence[int] | None = None
-    min_rating_milli: int | None = None
-    price_max: int | None = None
-    currency: str | None = None
-
-
-@dataclass(frozen=True)
-class After:
-    """The last hit of the page before."""
-
-    total: int
-    distance_m: int
-    id: UUID
 
 
 @dataclass(frozen=True)
@@ -66,19 +45,18 @@ class _Kind:
     best_of: tuple[str, str]
 
 
-_STORE_COLUMNS = """s.id AS store_id, s.category_id, s.rating_sum, s.rating_count, s.rating_sample, s.price_band, s.hours_id, s.location,
-       s.name, s.names, s.brand, s.address, s.opening_hours, s.time_zone, s.source"""
-_STORES = _Kind(
-    id="store_id", columns=_STORE_COLUMNS, near_columns="s.id AS store_id, s.category_id, s.rating_sum, s.rating_count", joined="", best_of=("", "")
-)
-_OFFERS = _Kind(
-    id="offer_id",
-    columns=f"""{_STORE_COLUMNS}, o.offer_id, o.title, o.titles, o.kind, coalesce(o.category_id, s.category_id) AS offer_category_id,
-       o.price_minor, o.currency, o.valid_from, o.valid_until, o.sample""",
-    near_columns="o.offer_id, s.category_id, s.rating_sum, s.rating_count",
-    joined="JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)",
-    best_of=("SELECT DISTINCT ON (offer_id) * FROM (", ") each_placement ORDER BY offer_id, total DESC, distance_m, store_id"),
-)
+_KINDS = {
+    "stores": _Kind(
+        id="store_id", columns=STORE_COLUMNS, near_columns="s.id AS store_id, s.category_id, s.rating_sum, s.rating_count", joined="",
+        best_of=("", ""),
+    ),
+    "offers": _Kind(
+        id="offer_id", columns=f"{STORE_COLUMNS}, {OFFER_COLUMNS}",
+        near_columns="s.id AS store_id, o.offer_id, s.category_id, s.rating_sum, s.rating_count",
+        joined="JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)",
+        best_of=("SELECT DISTINCT ON (offer_id) * FROM (", ") each_placement ORDER BY offer_id, total DESC, distance_m, store_id"),
+    ),
+}  # fmt: skip
 
 # What is scored is what is shown: the distance in whole metres, the rating in thousandths of a star. The box finds the rows by the
 # index, a rough distance on the sphere throws out what cannot reach the page, then the distance is measured once and decides.
@@ -93,7 +71,7 @@ _SCORED = """
                round(((CAST(:priors AS bigint[]))[category_id] + rating_sum::bigint * 1000) / (:prior_count + rating_count)::float8)::bigint
                    AS bayes_milli
           FROM (SELECT {columns}, ST_Distance(s.location, :origin) AS metres FROM {source} s {joined} WHERE {where} OFFSET 0) measured
-         WHERE metres <= {within}
+         WHERE metres <= {within} AND metres >= :min_radius_m
       ) weighed
 """
 
@@ -105,9 +83,13 @@ _CAN_REACH = """
                         - 1000) / 4000 + :rating_weight * 0.0002 + 2 >= reach.total
 """
 
+# Whether a row is open at the moment of the question; null where its hours are not known for it.
+_OPEN = """(SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = {}.hours_id
+           AND CAST(:at AS timestamptz) >= expanded_from AND CAST(:at AS timestamptz) < expanded_until) AS is_open"""
+
 _NEARBY = """
 WITH nearest AS MATERIALIZED (
-    SELECT s.shard_cell, s.id, s.location, s.category_id, s.rating_sum, s.rating_count, s.hours_id
+    SELECT s.*
       FROM stores s WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live'
      ORDER BY s.location <-> :origin LIMIT :seed
 ), kth AS MATERIALIZED (
@@ -122,49 +104,63 @@ WITH nearest AS MATERIALIZED (
         (SELECT max(ST_Distance(location, :origin)) FROM nearest HAVING count(*) = :seed),
         :radius_m))::float8 AS metres, coalesce((SELECT total FROM kth), 0) AS total
 )
-SELECT hit.*, ST_X(location::geometry) AS lon, ST_Y(location::geometry) AS lat, reach.metres AS reach_m,
-       (SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = hit.hours_id
-           AND CAST(:at AS timestamptz) >= expanded_from AND CAST(:at AS timestamptz) < expanded_until) AS is_open,
-       credit.attribution, credit.licence
+SELECT hit.*, reach.metres AS reach_m,
+       {open}
   FROM reach LEFT JOIN LATERAL (
     SELECT * FROM ({all}) ranked WHERE {after} ORDER BY total DESC, distance_m, {id} LIMIT :limit
-  ) hit ON true LEFT JOIN attributions credit ON credit.source = hit.source
+  ) hit ON true
  ORDER BY total DESC, distance_m, {id}
 """
 
 _TYPES = {
-    "origin": "geography", "radius_m": "float8", "reach_m": "float8", "shard_cells": "bigint[]", "limit": "bigint", "seed": "bigint",
-    "priors": "bigint[]", "prior_count": "bigint", "distance_weight": "float8", "half_distance_m": "integer", "rating_weight": "bigint",
-    "at": "timestamptz", "category_ids": "smallint[]", "min_rating_milli": "bigint", "price_max": "bigint", "currency": "text",
-    "after_total": "bigint", "after_distance_m": "integer", "after_id": "uuid",
+    "origin": "geography", "radius_m": "float8", "min_radius_m": "float8", "reach_m": "float8", "shard_cells": "bigint[]", "limit": "bigint",
+    "seed": "bigint", "priors": "bigint[]", "prior_count": "bigint", "distance_weight": "float8", "half_distance_m": "integer",
+    "rating_weight": "bigint", "after_total": "bigint", "after_distance_m": "integer", "after_id": "uuid", **conditions.TYPES,
 }  # fmt: skip
 
-
-def stores_near(
-    session: Session, *, origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None
-) -> list[sa.RowMapping]:
-    """The best `limit` stores within a radius, best first, from after a hit on."""
-    conditions = _store_conditions(filters)
-    if filters.category_ids is not None:
-        conditions.append("s.category_id = ANY(:category_ids)")
-    if filters.price_max is not None or filters.currency is not None:
-        conditions.append(
-            "EXISTS (SELECT FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
-            f" AND o.shard_cell = ANY(:shard_cells) AND {' AND '.join(_offer_conditions(filters))})"
-        )
-    parameters = _parameters(origin, radius_m, filters, profile, limit, after)
-    return _walk(session, _statement(_STORES, conditions, after), parameters, profile)
+# Every row that passes, for the orders that know no early stop: the caller ranks them.
+_ALL = f"""
+SELECT found.*, {_OPEN.format("found")}
+  FROM (SELECT {{columns}}, ST_Distance(s.location, CAST(:origin AS geography)) AS metres FROM stores s {{joined}}
+         WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND s.location && _ST_Expand(CAST(:origin AS geography), :radius_m)
+           AND {{where}} OFFSET 0) found
+ WHERE metres <= :radius_m AND metres >= :min_radius_m
+"""
 
 
-def offers_near(
-    session: Session, *, origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None
-) -> list[sa.RowMapping]:
-    """The best `limit` offers within a radius, each at its best store, best first, from after a hit on."""
-    conditions = [*_store_conditions(filters), *_offer_conditions(filters)]
-    if filters.category_ids is not None:
-        conditions.append("coalesce(o.category_id, s.category_id) = ANY(:category_ids)")
-    parameters = _parameters(origin, radius_m, filters, profile, limit, after)
-    return _walk(session, _statement(_OFFERS, conditions, after), parameters, profile)
+def best_rows(session: Session, question: Question) -> Sequence[Any]:
+    """The rows of the best `limit` hits by points, best first, from after the cursor on; an offer once, at its best store."""
+    kind, profile = _KINDS[question.kind], question.profile
+    parameters = _parameters(question)
+    if question.where.area is not None or question.where.cells:
+        # What the index hands over first may well lie outside of the area.
+        parameters |= {"reach_m": float(question.where.radius_m), "seed": 0}
+    if question.after is not None:
+        total = -question.after.key
+        # Nothing beyond this can come after that score's page before; the guess is checked like any other.
+        parameters |= {
+            "after_total": total, "after_distance_m": question.after.distance_m, "after_id": question.after.id,
+            "reach_m": min(question.where.radius_m, reach_m(profile, total)), "seed": 0,
+        }  # fmt: skip
+    statement = _statement(kind, conditions.conditions_of(question), first_page=question.after is None)
+    return _walk(session, statement, parameters, profile)
+
+
+def every_row(session: Session, question: Question, *, with_grams: Sequence[int] = ()) -> Sequence[Any]:
+    """Every row that passes, in no order, an offer once for each of its stores. with_grams: only rows that have one of these, or one
+    of the categories that the words found.
+    """
+    kind = _KINDS[question.kind]
+    parameters = _parameters(question)
+    asked = conditions.conditions_of(question)
+    if question.words is not None:
+        tables = "so" if question.kind == "offers" else "s"
+        grams = " OR ".join(f"{table}.search_grams && CAST(:grams AS integer[])" for table in tables)
+        category = "coalesce(o.category_id, s.category_id)" if question.kind == "offers" else "s.category_id"
+        asked.append(f"({grams} OR {category} = ANY(CAST(:word_categories AS smallint[])))")
+        parameters |= {"grams": list(with_grams), "word_categories": [id_ for id_, _ in question.words.category_found]}
+    text = _ALL.format(columns=kind.columns, joined=kind.joined, where=" AND ".join(["true", *asked]))
+    return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).mappings().all()
 
 
 def _walk(session: Session, statement: Statement, parameters: dict[str, Any], profile: Profile) -> list[sa.RowMapping]:
@@ -196,63 +192,35 @@ def _walk(session: Session, statement: Statement, parameters: dict[str, Any], pr
         parameters = {**parameters, "reach_m": needed, "seed": 0}
 
 
-def _statement(kind: _Kind, conditions: Sequence[str], after: After | None) -> Statement:
-    filters = " AND ".join(["true", *conditions])
+def _statement(kind: _Kind, asked: Sequence[str], *, first_page: bool) -> Statement:
+    filters = " AND ".join(["true", *asked])
     live = "s.shard_cell = ANY(:shard_cells) AND s.status = 'live'"
     box = "s.location && _ST_Expand(CAST(:origin AS geography), reach.metres)"
     near = _SCORED.format(columns=kind.near_columns, source="nearest", joined=kind.joined, where=filters, within=":radius_m")
     every = _SCORED.format(
         columns=kind.columns, source="stores", joined=kind.joined, where=f"{live} AND {filters} AND {box} AND {_CAN_REACH}", within="reach.metres"
     )
-    past = "true" if after is None else f"(-total, distance_m, {kind.id}) > (-:after_total, :after_distance_m, :after_id)"
-    return Statement(_NEARBY.format(id=kind.id, near=near, all=every.join(kind.best_of), after=past), _TYPES)
+    past = "true" if first_page else f"(-total, distance_m, {kind.id}) > (-:after_total, :after_distance_m, :after_id)"
+    return Statement(_NEARBY.format(id=kind.id, near=near, all=every.join(kind.best_of), after=past, open=_OPEN.format("hit")), _TYPES)
 
 
-def _parameters(origin: Point, radius_m: float, filters: Filters, profile: Profile, limit: int, after: After | None) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        "origin": f"SRID=4326;POINT({origin.lon!r} {origin.lat!r})",
-        "radius_m": float(radius_m),
+def _parameters(question: Question) -> dict[str, Any]:
+    where, profile = question.where, question.profile
+    return {
+        "origin": f"SRID=4326;POINT({where.origin.lon!r} {where.origin.lat!r})",
+        "radius_m": float(where.radius_m),
+        "min_radius_m": float(where.min_radius_m),
         "reach_m": None,
-        "shard_cells": shard_cells_of_circle(origin, radius_m),
-        "limit": limit,
-        "seed": max(_LEAST_SEED, _SEED_FACTOR * limit),
+        "shard_cells": shard_cells_of_circle(where.origin, where.radius_m),
+        "limit": question.limit,
+        "seed": max(_LEAST_SEED, _SEED_FACTOR * question.limit),
         "priors": profile.prior_ratings_milli,
         "prior_count": profile.prior_count,
         "distance_weight": float(profile.distance_weight),
         "half_distance_m": profile.half_distance_m,
         "rating_weight": profile.rating_weight,
-        "at": filters.at,
-        "category_ids": list(filters.category_ids or ()),
-        "min_rating_milli": filters.min_rating_milli,
-        "price_max": filters.price_max,
-        "currency": filters.currency,
+        **conditions.values_of(question),
     }
-    if after is not None:
-        # Nothing beyond this can come after that score's page before; the guess is checked like any other.
-        parameters |= {
-            "after_total": after.total, "after_distance_m": after.distance_m, "after_id": after.id,
-            "reach_m": min(float(radius_m), reach_m(profile, after.total)), "seed": 0,
-        }  # fmt: skip
-    return parameters
-
-
-def _store_conditions(filters: Filters) -> list[str]:
-    conditions = []
-    if filters.min_rating_milli is not None:
-        conditions.append("s.rating_count > 0 AND s.rating_sum::bigint * 1000 >= :min_rating_milli * s.rating_count::bigint")
-    if filters.must_be_open:
-        # A subquery by key and not a join: the planner then never reads the whole table of hours.
-        conditions.append("(SELECT open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = s.hours_id)")
-    return conditions
-
-
-def _offer_conditions(filters: Filters) -> list[str]:
-    conditions = ["o.valid_from <= CAST(:at AS timestamptz)", "(o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))"]
-    if filters.price_max is not None:
-        conditions.append("o.price_minor <= :price_max")
-    if filters.currency is not None:
-        conditions.append("o.currency = :currency")
-    return conditions
 
 
 # --- profiles ----------------------------------------------------------------------------------------------------------------

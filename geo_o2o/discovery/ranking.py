@@ -1,4 +1,4 @@
-"""Exact and explained ranking: integer points for distance and rating, by a profile that is data.
+"""Exact and explained ranking: integer points for distance, rating and words, by a profile that is data.
 
 Rounding is half to even everywhere, and what is scored is what is shown: the distance in whole metres, the rating in thousandths
 of a star. So the answer alone is enough to recompute every score and the order.
@@ -15,11 +15,19 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geo.distance import LONGEST_CHORD_M
 from ..stores.categories import codes_by_id
+from ..stores.words import NEEDED, OF
 
 MILLI = 1_000
 LOWEST_STARS, STAR_SPAN = 1, 4
 _MOST_POINTS = 1_000_000
+DEFAULT_TEXT_WEIGHT = 500
+# Behind every price and every end: 10^12 is the highest price.
+LAST = 1 << 42
 
 
 class BadProfile(ValueError):
@@ -28,7 +36,7 @@ class BadProfile(ValueError):
 
 @dataclass(frozen=True)
 class Profile:
-    """Weights in points, half-distance in metres, prior in stars.
+    """Weights in points, half-distance in metres, prior in stars. text_weight counts where words are asked for.
 
     prior_mean_milli: mean rating in thousandths of a star by category code, frozen when the profile was made; `default` for the rest.
     """
@@ -39,6 +47,7 @@ class Profile:
     rating_weight: int
     prior_count: int
     prior_mean_milli: Mapping[str, int]
+    text_weight: int = DEFAULT_TEXT_WEIGHT
 
     def prior_of(self, category: str) -> int:
         """Prior mean of a category, else of the nearest category above it, in thousandths of a star."""
@@ -55,12 +64,18 @@ class Profile:
         codes = codes_by_id()
         return [self.prior_count * self.prior_of(codes.get(number, "default")) for number in range(1, max(codes) + 1)]
 
+    @cached_property
+    def points_by_metre(self) -> NDArray[np.int32]:
+        """Distance points of every whole metre up to the farthest that can be asked for."""
+        return np.array([distance_points(self, metres) for metres in range(int(LONGEST_CHORD_M) + 2)], dtype=np.int32)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "distance_weight": self.distance_weight,
             "half_distance_m": self.half_distance_m,
             "rating_weight": self.rating_weight,
+            "text_weight": self.text_weight,
             "prior_count": self.prior_count,
             "prior_mean": {code: mean / MILLI for code, mean in self.prior_mean_milli.items()},
         }
@@ -68,35 +83,59 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the ranking knows of a row. distance_m: whole metres. rating_sum: stars summed over rating_count ratings."""
+    """What the ranking knows of a row. distance_m: whole metres. rating_sum: stars summed over rating_count ratings.
+
+    found, asked: grams of the words asked for that the row has, and how many were asked; both 0 without words.
+    price: by what `sort=price` orders; ends: whole minutes since 1970; None of them comes last.
+    """
 
     id: UUID
     distance_m: int
     category: str
     rating_sum: int
     rating_count: int
+    found: int = 0
+    asked: int = 0
+    price: int | None = None
+    ends: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Points of one candidate. bayes_milli: the rating after the prior, in thousandths of a star."""
+    """Points of one candidate. bayes_milli: the rating after the prior, in thousandths of a star. text: None without words."""
 
     total: int
     distance: int
     rating: int
     bayes_milli: int
+    text: int | None = None
 
 
 def score(candidate: Candidate, profile: Profile) -> Score:
     bayes = bayes_milli(profile, category=candidate.category, rating_sum=candidate.rating_sum, rating_count=candidate.rating_count)
     distance, rating = distance_points(profile, candidate.distance_m), rating_points(profile, bayes)
-    return Score(distance + rating, distance, rating, bayes)
+    text = text_points(profile, candidate.found, candidate.asked) if candidate.asked else None
+    return Score(distance + rating + (text or 0), distance, rating, bayes, text)
 
 
-def rank(candidates: Iterable[Candidate], profile: Profile) -> list[tuple[Candidate, Score]]:
+def rank(candidates: Iterable[Candidate], profile: Profile, sort: str = "points") -> list[tuple[Candidate, Score]]:
     """Candidates with their points, the best first; ties by distance, then by id."""
     scored = [(candidate, score(candidate, profile)) for candidate in candidates]
-    return sorted(scored, key=lambda pair: (-pair[1].total, pair[0].distance_m, pair[0].id))
+    return sorted(scored, key=lambda pair: (order_key(pair[0], pair[1], sort), pair[0].distance_m, pair[0].id))
+
+
+def order_key(candidate: Candidate, points: Score, sort: str) -> int:
+    """What a list is ordered by before distance and id; the smallest comes first."""
+    match sort:
+        case "distance":
+            return candidate.distance_m
+        case "rating":
+            return -points.bayes_milli
+        case "price":
+            return LAST if candidate.price is None else candidate.price
+        case "ending_soon":
+            return LAST if candidate.ends is None else candidate.ends
+    return -points.total
 
 
 def distance_points(profile: Profile, distance_m: int) -> int:
@@ -112,6 +151,11 @@ def bayes_milli(profile: Profile, *, category: str, rating_sum: int, rating_coun
 def rating_points(profile: Profile, bayes: int) -> int:
     """0 for one star, rating_weight for five. bayes: thousandths of a star."""
     return _divide_half_even(profile.rating_weight * (bayes - LOWEST_STARS * MILLI), STAR_SPAN * MILLI)
+
+
+def text_points(profile: Profile, found: int, asked: int) -> int:
+    """text_weight where every gram that was asked for is there, 0 where just enough of them are (words.NEEDED of words.OF)."""
+    return _divide_half_even(profile.text_weight * (OF * found - NEEDED * asked), (OF - NEEDED) * asked)
 
 
 def reach_m(profile: Profile, total: int) -> float:
@@ -136,12 +180,13 @@ def parse_profile(body: Any) -> Profile:
             rating_weight=int(body["rating_weight"]),
             prior_count=int(body["prior_count"]),
             prior_mean_milli=means,
+            text_weight=int(body.get("text_weight", DEFAULT_TEXT_WEIGHT)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as failure:
         raise BadProfile(f"a field of the profile is missing or of the wrong type: {failure!r}") from failure
     if not 1 <= len(profile.name) <= 60 or not profile.name.replace("-", "").isalnum():
         raise BadProfile("a profile's name has letters, digits and dashes, as balanced-2")
-    if not (0 <= profile.distance_weight <= _MOST_POINTS and 0 <= profile.rating_weight <= _MOST_POINTS):
+    if not all(0 <= weight <= _MOST_POINTS for weight in (profile.distance_weight, profile.rating_weight, profile.text_weight)):
         raise BadProfile(f"weights are points from 0 to {_MOST_POINTS}")
     # Below 50 m the points of the farthest rows would be smaller than any number PostgreSQL can hold.
     if not 50 <= profile.half_distance_m <= 1_000_000:

@@ -1,33 +1,117 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import ValidationError
-from sqlalchemy import RowMapping
 
-from ..fields import CrsField, Instant, Latitude, Longitude, Moment, Number, Schema, Text, WholeNumber
-from ..geo.crs import Crs
-from ..geo.point import Point
+from ..fields import (
+    BoundsField,
+    CellField,
+    CommaList,
+    CrsField,
+    Id,
+    Instant,
+    Latitude,
+    Longitude,
+    Moment,
+    Number,
+    Schema,
+    Text,
+    WholeNumber,
+    described,
+)
+from ..geo.corridors import InvalidLine, parse_line
+from ..geo.shapes import InvalidShape, parse_area
+from ..offers.lifecycle import KINDS
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
-from ..stores.categories import codes_by_id
-from ..stores.schemas import AttributionSchema, CategoryCodes, RatingSchema, StoreResponse, dump_rating, read_point, written_point
-from .ranking import MILLI, Candidate, Profile, Score
+from ..stores.schemas import AttributionSchema, CategoryCodes, ChainField, RatingSchema, StoreResponse
+from ..stores.words import LONGEST_QUERY, asked_grams
 
 LARGEST_RADIUS_M = 50_000
+# Of a line's width: as wide as the largest radius.
+WIDEST_M = 20_000
+MOST_EXCLUDED = 200
+MOST_CELLS = 500
+# 4.8 km an hour.
+WALKING_M_PER_MIN = 80
+SORTS = ("points", "distance", "rating", "price", "ending_soon")
+FACETS = ("category", "brand", "price_band", "open")
+MEALS = ("breakfast", "lunch", "dinner")
+
+
+class Shape(ma.fields.Field[Any]):
+    """A GeoJSON Polygon, MultiPolygon or LineString; in a query as text."""
+
+    def __init__(self, **kwargs: Any):
+        words = "GeoJSON Polygon or MultiPolygon, or a LineString with width_m; WGS 84, longitude first, cut at the date line (RFC 7946)"
+        super().__init__(**described(kwargs, description=words))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError) as failure:
+                raise ValidationError("expected GeoJSON") from failure
+        try:
+            if isinstance(value, dict) and value.get("type") == "LineString":
+                return parse_line(value)
+            return parse_area(value)
+        except InvalidShape as failure:
+            raise ValidationError(f"{failure.code}: {failure}") from failure
+        except InvalidLine as failure:
+            raise ValidationError(f"invalid_line: {failure}") from failure
 
 
 class NearbyRequest(Schema):
-    lat = Latitude(required=True)
-    lng = Longitude(required=True)
-    radius_m = Number(low=1, high=LARGEST_RADIUS_M, unit="metres", load_default=2_000.0)
+    """Where, which, in what order. Without a point the middle of the given shape is it."""
+
+    # What differs from one request to the next; see http.StrictParser.
+    VARYING = frozenset({b"lat", b"lng", b"cursor"})
+
+    lat = Latitude()
+    lng = Longitude()
+    radius_m = Number(
+        low=1, high=LARGEST_RADIUS_M, unit="metres", metadata={"description": "metres, 1 to 50000; without it 2000, and more where nothing is there"}
+    )
+    walk_min = WholeNumber(low=1, high=240, unit="minutes on foot, at 80 m a minute as the crow flies; instead of radius_m")
+    min_radius_m = Number(low=0, high=LARGEST_RADIUS_M, unit="metres", load_default=0.0)
+    bbox = BoundsField()
+    within = Shape()
+    width_m = Number(low=1, high=WIDEST_M, unit="metres, of the corridor along a line")
+    district = Id(metadata={"description": "inside the outline of this district"})
+    cells = CommaList(CellField(), longest=MOST_CELLS)
+    serves = ma.fields.Boolean(load_default=False, metadata={"description": "only stores whose service area holds the point"})
     category = CategoryCodes()
+    brand = CommaList(Text(longest=200), longest=50)
+    chain = CommaList(ChainField(), longest=50, metadata={"description": "each includes what lies below it"})
+    merchant_id = Id()
+    tags = CommaList(Text(longest=100), longest=50, metadata={"description": "at least one of them"})
+    tags_all = CommaList(Text(longest=100), longest=50, metadata={"description": "every one of them"})
+    tags_none = CommaList(Text(longest=100), longest=50, metadata={"description": "none of them"})
+    price_band = CommaList(WholeNumber(low=1, high=4), longest=4)
     min_rating = Number(low=1, high=5, unit="stars", metadata={"description": "lowest mean rating; unrated places are left out"})
+    min_rating_count = WholeNumber(low=1, high=1_000_000, unit="ratings")
     open_now = ma.fields.Boolean(load_default=False, metadata={"description": "only what is open at this moment"})
     open_at = Instant(metadata={"description": "only what is open at that moment, in the store's own time"})
+    open_until = Instant(metadata={"description": "only what stays open until then, from now or from open_at on"})
+    meal = ma.fields.String(validate=ma.validate.OneOf(MEALS), metadata={"description": "open at the next 08:30, 12:30 or 19:00 of the asking place"})
     price_max = WholeNumber(low=0, high=HIGHEST_PRICE_MINOR, unit="smallest unit of the currency")
     currency = CurrencyField()
+    discount_min = WholeNumber(low=1, high=100, unit="per cent off the list price")
+    offer_kind = CommaList(ma.fields.String(validate=ma.validate.OneOf(KINDS)), longest=len(KINDS))
+    valid_at = Instant(metadata={"description": "offers that hold at that moment instead of now"})
+    sample = ma.fields.Boolean(metadata={"description": "only what was, or was not, invented for the demonstration"})
+    exclude_ = CommaList(Id(), longest=MOST_EXCLUDED, data_key="exclude", metadata={"description": "ids that are not to be shown again"})
+    q = Text(
+        longest=LONGEST_QUERY,
+        metadata={"description": "words in names, brands, titles, categories; any script, typing errors allowed"},
+    )
+    sort = ma.fields.String(validate=ma.validate.OneOf(SORTS), load_default="points")
+    facets = CommaList(ma.fields.String(validate=ma.validate.OneOf(FACETS)), longest=len(FACETS))
+    fields_ = CommaList(Text(longest=40), longest=30, data_key="fields", metadata={"description": "only these members of each hit"})
     profile = Text(longest=60, load_default="balanced-1", metadata={"description": "rank profile"})
     limit = WholeNumber(low=1, high=100, load_default=20)
     cursor = ma.fields.String()
@@ -35,13 +119,26 @@ class NearbyRequest(Schema):
     crs = CrsField()
 
     @ma.validates_schema
-    def one_moment(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data.get("open_now") and "open_at" in data:
-            raise ValidationError("open_now and open_at exclude each other", "open_at")
-
-    @ma.post_load
-    def as_point(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {**data, "origin": read_point(data["lng"], data["lat"], data["crs"])}
+    def one_thing_said_once(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if ("lat" in data) != ("lng" in data):
+            missing = "lng" if "lat" in data else "lat"
+            raise ValidationError("Missing data for required field.", missing)
+        has_shape = any(name in data for name in ("bbox", "within", "district", "cells"))
+        if "lat" not in data and not has_shape:
+            raise ValidationError("Missing data for required field.", "lat")
+        moments = [name for name in ("open_at", "meal") if name in data] + (["open_now"] if data.get("open_now") else [])
+        if len(moments) > 1:
+            raise ValidationError(f"{' and '.join(sorted(moments))} exclude each other", moments[0])
+        if "radius_m" in data and "walk_min" in data:
+            raise ValidationError("radius_m and walk_min exclude each other", "walk_min")
+        if data.get("serves") and "lat" not in data:
+            raise ValidationError("serves asks for a point: send lat and lng", "serves")
+        if isinstance(data.get("within"), list) != ("width_m" in data):
+            raise ValidationError("a line has a width_m, and nothing else has", "width_m")
+        if data.get("q") is not None and not asked_grams(data["q"]):
+            raise ValidationError("expected at least one letter or digit", "q")
+        if data["min_radius_m"] and data["min_radius_m"] >= data.get("radius_m", LARGEST_RADIUS_M):
+            raise ValidationError("min_radius_m must be smaller than radius_m", "min_radius_m")
 
 
 class HitRating(RatingSchema):
@@ -52,6 +149,7 @@ class HitScore(ma.Schema):
     total = ma.fields.Integer(metadata={"description": "points"})
     distance = ma.fields.Integer()
     rating = ma.fields.Integer()
+    text = ma.fields.Integer(metadata={"description": "with q"})
     profile = ma.fields.String()
 
 
@@ -59,6 +157,7 @@ class HitExplanation(ma.Schema):
     distance_points = ma.fields.String()
     bayes = ma.fields.String()
     rating_points = ma.fields.String()
+    text_points = ma.fields.String(metadata={"description": "with q"})
     order = ma.fields.String()
 
 
@@ -68,6 +167,8 @@ class StoreOfHit(ma.Schema):
     names = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
     category = ma.fields.String()
     brand = ma.fields.String(allow_none=True)
+    chain = ma.fields.String(allow_none=True)
+    tags = ma.fields.List(ma.fields.String())
     lat = ma.fields.Float()
     lng = ma.fields.Float()
     address = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.String())
@@ -93,12 +194,25 @@ class OfferHit(PlacedOffer):
     explain = ma.fields.Nested(HitExplanation, metadata={"description": "with explain=true"})
 
 
+class FacetCount(ma.Schema):
+    value = ma.fields.Raw(allow_none=True)
+    count = ma.fields.Integer()
+
+
 class NearbyStores(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(StoreHit))
     next = ma.fields.String(allow_none=True)
-    at = Moment(metadata={"description": "the moment for which open and valid are meant"})
+    at = Moment(metadata={"description": "the minute for which open and valid are meant"})
+    radius_used_m = ma.fields.Float(metadata={"description": "how far was looked: where nobody asked, 2000 and more if that is empty"})
     attribution = ma.fields.List(ma.fields.Nested(AttributionSchema))
+    origin = ma.fields.Dict(metadata={"description": "without lat and lng: the middle of the shape, from where distances are measured"})
+    facets = ma.fields.Dict(
+        keys=ma.fields.String(), values=ma.fields.List(ma.fields.Nested(FacetCount)),
+        metadata={"description": "with facets: how many of all hits, over all pages, have each value; most first"},
+    )  # fmt: skip
+    count = ma.fields.Integer(metadata={"description": "with facets: how many hits there are over all pages"})
     profile = ma.fields.Dict(metadata={"description": "with explain=true: the weights of the profile"})
+    stale_since = Moment(metadata={"description": "only while the database is away: the moment until which the answer is surely right"})
 
 
 class NearbyOffers(NearbyStores):
@@ -119,48 +233,5 @@ class StorePage(StoreResponse):
     attribution = ma.fields.List(ma.fields.Nested(AttributionSchema))
 
 
-def candidate_of(row: RowMapping, *, id_column: str) -> Candidate:
-    return Candidate(row[id_column], row["distance_m"], codes_by_id()[row["category_id"]], row["rating_sum"], row["rating_count"])
-
-
-def dump_store_hit(row: RowMapping, score: Score, *, profile: Profile, crs: Crs, explain: bool) -> dict[str, Any]:
-    return {**_dump_store(row, crs), **_dump_rank(row, score, profile, explain)}
-
-
-def dump_offer_hit(row: RowMapping, score: Score, *, profile: Profile, crs: Crs, explain: bool) -> dict[str, Any]:
-    plain = ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample")
-    offer = {"id": row["offer_id"], "category": codes_by_id()[row["offer_category_id"]], **{name: row[name] for name in plain}}
-    return {**offer, **_dump_rank(row, score, profile, explain), "store": _dump_store(row, crs)}
-
-
 def dump_intervals(intervals: list[tuple[datetime, datetime]]) -> list[dict[str, datetime]]:
     return [{"start": start, "end": end} for start, end in intervals]
-
-
-def _dump_store(row: RowMapping, crs: Crs) -> dict[str, Any]:
-    plain = ("name", "names", "brand", "address", "opening_hours", "time_zone", "price_band", "source")
-    return {
-        "id": row["store_id"],
-        **{name: row[name] for name in plain},
-        **written_point(Point(row["lon"], row["lat"]), crs),
-        "category": codes_by_id()[row["category_id"]],
-        "open": row["is_open"],
-    }
-
-
-def _dump_rank(row: RowMapping, score: Score, profile: Profile, explain: bool) -> dict[str, Any]:
-    bayes = score.bayes_milli / MILLI
-    ranked: dict[str, Any] = {
-        "distance_m": row["distance_m"],
-        "rating": {**dump_rating(row["rating_sum"], row["rating_count"], row["rating_sample"]), "bayes": bayes},
-        "score": {"total": score.total, "distance": score.distance, "rating": score.rating, "profile": profile.name},
-    }
-    if explain:
-        prior = profile.prior_of(codes_by_id()[row["category_id"]]) / MILLI
-        ranked["explain"] = {
-            "distance_points": f"round({profile.distance_weight} * 2^(-{row['distance_m']} / {profile.half_distance_m})) = {score.distance}",
-            "bayes": f"({profile.prior_count} * {prior} + {row['rating_sum']}) / ({profile.prior_count} + {row['rating_count']}) = {bayes}",
-            "rating_points": f"round({profile.rating_weight} * ({bayes} - 1) / 4) = {score.rating}",
-            "order": f"{score.distance} + {score.rating} = {score.total} points; ties by distance, then id",
-        }
-    return ranked

@@ -1,33 +1,38 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import Response
-from sqlalchemy import RowMapping
+from flask import Flask, Response, current_app, request
+from prometheus_client import Counter
 
 from ..auth.access import access
+from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
-from ..http import Blueprint, answer, caller, database, next_cursor, path_id, position_of, settings, utcnow, with_version
+from ..http import Blueprint, caller, database, path_id, settings, unless_known, utcnow, with_version
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
 from ..stores import queries as stores
-from ..stores.categories import with_descendants
 from ..stores.hours import expand
-from ..stores.schemas import StoreAsked, dump_attribution, dump_store
+from ..stores.schemas import StoreAsked, dump_attribution, dump_store, written_point
 from ..stores.service import get_store, hours_of_row
-from . import queries, service
-from .queries import After, Filters
-from .ranking import Score, rank
-from .schemas import NearbyOffers, NearbyRequest, NearbyStores, StorePage, candidate_of, dump_intervals, dump_offer_hit, dump_store_hit
+from . import service
+from .answer import body, changed, item
+from .question import After, Kind, Question
+from .reading import read_question, whole_minute, widens
+from .schemas import NearbyOffers, NearbyRequest, NearbyStores, StorePage, dump_intervals
+from .service import Finder, Page
 
 blueprint = Blueprint("discovery", __name__, url_prefix="/v1", description="What is near and good")
 
 _SHOWN_DAYS = 7
 # One schema for all requests: making one copies every field, which costs as much as the rest of reading the question.
 _NEARBY = NearbyRequest()
+# How much of an answer is shown, and how; the rest says what is asked.
+_NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "lat", "lng"})
+_answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
 
 
 @blueprint.get("/offers/nearby")
@@ -36,7 +41,7 @@ _NEARBY = NearbyRequest()
 @blueprint.response(200, NearbyOffers)
 def offers_nearby(asked: dict[str, Any]) -> Response:
     """Offers near a point, ranked by distance and rating; an offer of many stores appears once, at its best store."""
-    return _nearby(asked, find=queries.offers_near, dump=dump_offer_hit, id_column="offer_id")
+    return _nearby(asked, "offers")
 
 
 @blueprint.get("/stores/nearby")
@@ -45,59 +50,77 @@ def offers_nearby(asked: dict[str, Any]) -> Response:
 @blueprint.response(200, NearbyStores)
 def stores_nearby(asked: dict[str, Any]) -> Response:
     """Stores near a point, ranked by distance and rating."""
-    return _nearby(asked, find=queries.stores_near, dump=dump_store_hit, id_column="store_id")
+    return _nearby(asked, "stores")
 
 
-def _nearby(asked: dict[str, Any], *, find: Callable[..., list[RowMapping]], dump: Callable[..., dict[str, Any]], id_column: str) -> Response:
-    position = position_of(asked)
-    now = utcnow()
+@blueprint.post("/offers/nearby")
+@access("discovery:read")
+@blueprint.arguments(_NEARBY)
+@blueprint.response(200, NearbyOffers)
+def offers_nearby_in_shape(asked: dict[str, Any]) -> Response:
+    """The same question in a body, for shapes that are too long for an address."""
+    return _nearby(asked, "offers")
+
+
+@blueprint.post("/stores/nearby")
+@access("discovery:read")
+@blueprint.arguments(_NEARBY)
+@blueprint.response(200, NearbyStores)
+def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
+    """The same question in a body, for shapes that are too long for an address."""
+    return _nearby(asked, "stores")
+
+
+def _nearby(asked: dict[str, Any], kind: Kind) -> Response:
+    text = _asked_as_text(asked)
+    position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
+    now = whole_minute(utcnow())
     # Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
-    at = datetime.fromisoformat(position[0]) if position else asked.get("open_at", now)
-    after = After(position[1], position[2], UUID(position[3])) if position else None
-    if "open_at" in asked:
-        service.check_moment(at, now=now, horizon_d=settings().hours_horizon_d)
-    with database().read() as session:
-        profile = service.get_profile(session, asked["profile"])
-        rows = find(
-            session, origin=asked["origin"], radius_m=asked["radius_m"], filters=_filters(asked, at), profile=profile,
-            limit=asked["limit"] + 1, after=after,
-        )  # fmt: skip
-    page = _ranked(rows, profile, id_column)[: asked["limit"]]
-    last = page[-1] if len(rows) > asked["limit"] else None
-    more = [at.isoformat(), last[1].total, last[0]["distance_m"], str(last[0][id_column])] if last else None
-    body = {
-        "items": [dump(row, score, profile=profile, crs=asked["crs"], explain=asked["explain"]) for row, score in page],
-        "next": next_cursor(more, asked),
+    at = datetime.fromisoformat(position[0]) if position else now
+    for name in ("open_at", "open_until", "valid_at"):
+        if name in asked:
+            service.check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
+    profile, district = finder().profile(asked["profile"]), finder().outline(asked.get("district"))
+    question = read_question(
+        asked, kind=kind, at=at, profile=profile, district=district, radius_m=position[1] if position else None,
+        after=After(position[2], position[3], UUID(position[4])) if position else None,
+    )  # fmt: skip
+    page = finder().page(question, widen=widens(asked) and position is None)
+    _answers.labels(page.path).inc()
+    return _answer(asked, question, page, text)
+
+
+def _answer(asked: dict[str, Any], question: Question, page: Page, text: str) -> Response:
+    """The page as bytes, with its tag; 304 where the caller has it already."""
+    at, profile = question.filters.at, question.profile
+    items = [item(shown, b'"%b"' % profile.name.encode()) for shown in page.shown]
+    fields = asked.get("fields_")
+    if asked["crs"] != "wgs84" or fields is not None or asked["explain"]:
+        items = changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None)
+    last = page.last
+    position = [at.isoformat(), page.radius_m, last.key, last.distance_m, str(last.id)] if last else None
+    rest: dict[str, Any] = {
+        "next": sign_cursor(position, question=text, secret=settings().secret_key) if position else None,
         "at": at,
-        "attribution": _credit(page),
+        "radius_used_m": page.radius_m,
+        "attribution": [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in page.credit.items()],
     }
+    if "lat" not in asked:
+        rest["origin"] = written_point(question.where.origin, asked["crs"])
     if asked["explain"]:
-        body["profile"] = profile.as_json()
-    return answer(body)
+        rest["profile"] = profile.as_json()
+    if page.stale_s is not None:
+        rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)
+    content = body(items, rest)
+    response = Response(content, content_type="application/json")
+    response.headers["ETag"] = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+    return unless_known(response) if request.if_none_match else response
 
 
-def _filters(asked: dict[str, Any], at: datetime) -> Filters:
-    categories = asked.get("category")
-    return Filters(
-        at=at,
-        must_be_open=asked["open_now"] or "open_at" in asked,
-        category_ids=sorted({id_ for code in categories for id_ in with_descendants(code)}) if categories else None,
-        min_rating_milli=round(asked["min_rating"] * 1000) if "min_rating" in asked else None,
-        price_max=asked.get("price_max"),
-        currency=asked.get("currency"),
-    )
-
-
-def _ranked(rows: Sequence[RowMapping], profile: Any, id_column: str) -> list[tuple[RowMapping, Score]]:
-    """The rows in the order of the published rule, with their points."""
-    by_id = {row[id_column]: row for row in rows}
-    return [(by_id[candidate.id], score) for candidate, score in rank((candidate_of(row, id_column=id_column) for row in rows), profile)]
-
-
-def _credit(page: Sequence[tuple[RowMapping, Score]]) -> list[dict[str, str]]:
-    """Attribution and licence of every source that the page shows."""
-    credit = {row["source"]: (row["attribution"], row["licence"]) for row, _ in page if row["attribution"]}
-    return [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in sorted(credit.items())]
+def _asked_as_text(asked: dict[str, Any]) -> str:
+    """The question as text, to which a cursor belongs; how much is shown of it does not belong to it."""
+    said = sorted((name, str(value)) for name, value in asked.items() if name not in _NOT_ASKED)
+    return f"{request.path} {asked.get('lat')} {asked.get('lng')} {said}"
 
 
 @blueprint.get("/stores/<store_id>")
@@ -124,3 +147,13 @@ def store_page(asked: dict[str, Any], store_id: str) -> Response:
         "attribution": dump_attribution(credit),
     }
     return with_version(body, store.version, lasting=False)
+
+
+def finder() -> Finder:
+    return current_app.extensions["finder"]
+
+
+def set_up(app: Flask) -> None:
+    """The shelf and what remembers of it, of this process."""
+    conf = app.extensions["settings"]
+    app.extensions["finder"] = Finder.of(conf, lambda: app.extensions["database"])

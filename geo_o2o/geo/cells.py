@@ -82,6 +82,11 @@ def descendants(cell: int, resolution: int = STORED_RESOLUTION) -> tuple[int, in
     return first, last
 
 
+def edge_m(resolution: int) -> float:
+    """Mean length of a cell's edge, metres."""
+    return float(h3.average_hexagon_edge_length(resolution, unit="m"))
+
+
 def area_km2(cell: int) -> float:
     """True area of this very cell on the sphere, square kilometres; cells of one resolution differ by up to a factor of two."""
     return h3.cell_area(cell, unit="km^2")

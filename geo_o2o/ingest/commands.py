@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..config import Settings, from_environment
 from ..db import Database
-from . import fhrs, geojson, osm, queries, service, tables
+from . import fhrs, geojson, osm, service, tables
 from .report import Report
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -63,7 +63,7 @@ def load_osm(file: Path, source: str, dry_run: bool, report: Path | None, as_jso
             service.load_stores(session, source=source, rows=osm.stores(file), now=now, horizon_d=settings.hours_horizon_d, progress=progress),
             service.load_basemap(session, source=source, rows=osm.basemap(file), progress=progress),
         ]
-        queries.write_attribution(session, source=source, attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
+        service.write_attribution(session, source=source, attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
         return found
 
     _run(run, file, dry_run, report, as_json)
@@ -88,7 +88,7 @@ def load_csv(
         rows = tables.stores(file, given=columns, encoding=encoding)
         found = service.load_stores(session, source=source, rows=rows, now=now, horizon_d=settings.hours_horizon_d, progress=progress)
         if attribution:
-            queries.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
+            service.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
         return [found]
 
     _run(run, file, dry_run, report, as_json)
@@ -117,7 +117,7 @@ def load_geojson(
             rows = geojson.stores(file, given=columns)
             found = service.load_stores(session, source=source, rows=rows, now=now, horizon_d=settings.hours_horizon_d, progress=progress)
         if attribution:
-            queries.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
+            service.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
         return [found]
 
     _run(run, file, dry_run, report, as_json)
@@ -131,7 +131,7 @@ def load_fhrs(file: Path, dry_run: bool, report: Path | None, as_json: bool) -> 
 
     def run(session: Session, settings: Settings, now: datetime, progress: Callable[[int], None]) -> list[Report]:
         found = service.load_stores(session, source="fhrs", rows=fhrs.stores(file), now=now, horizon_d=settings.hours_horizon_d, progress=progress)
-        queries.write_attribution(session, source="fhrs", attribution=fhrs.ATTRIBUTION, licence=fhrs.LICENCE, now=now)
+        service.write_attribution(session, source="fhrs", attribution=fhrs.ATTRIBUTION, licence=fhrs.LICENCE, now=now)
         return [found]
 
     _run(run, file, dry_run, report, as_json)

@@ -15,12 +15,12 @@ from .copy import Stream
 
 STORE_COLUMNS = (
     "shard_cell", "id", "cell", "location", "category_id", "rating_sum", "rating_count", "price_band", "hours_id", "name", "names",
-    "brand", "address", "phone", "website", "tags", "opening_hours", "time_zone", "country", "footprint", "source_id", "source_hash",
+    "brand", "address", "phone", "website", "tags", "opening_hours", "time_zone", "country", "footprint", "source_id", "source_hash", "search_grams",
 )  # fmt: skip
 # What a file says of a store and a rerun may change. Ratings are left to it too: a source that has none says 0.
 _CHANGED = (
     "cell", "location", "category_id", "price_band", "hours_id", "name", "names", "brand", "address", "phone", "website", "tags",
-    "opening_hours", "time_zone", "country", "footprint", "source_hash",
+    "opening_hours", "time_zone", "country", "footprint", "source_hash", "search_grams",
 )  # fmt: skip
 
 _INCOMING = """
@@ -28,7 +28,7 @@ CREATE TEMPORARY TABLE incoming (
     shard_cell bigint, id uuid, cell bigint, location geography(Point, 4326), category_id smallint, rating_sum integer,
     rating_count integer, price_band smallint, hours_id bigint, name text, names jsonb, brand text, address jsonb, phone text,
     website text, tags text[], opening_hours text, time_zone text, country text, footprint geometry(MultiPolygon, 4326),
-    source_id text, source_hash bigint,
+    source_id text, source_hash bigint, search_grams integer[],
     old_shard_cell bigint, old_id uuid, fate text
 ) ON COMMIT DROP
 """
@@ -143,7 +143,7 @@ def _write_moved(session: Session, values: dict[str, Any]) -> None:
     """Stores that the file places in another shard: a new row with all that others said of them, and the old one as a signpost."""
     rating = _rating("o")
     plain = [name for name in STORE_COLUMNS if name not in rating]
-    kept = ("status", "merchant_id", "fence_radius_m", "created_at", "version")
+    kept = ("status", "merchant_id", "fence_radius_m", "chain", "service_radius_m", "service_area", "created_at", "version")
     old = "stores o ON o.shard_cell = i.old_shard_cell AND o.id = i.old_id"
     for text in (
         f"INSERT INTO stores ({', '.join([*plain, *rating, *kept])}, source, updated_at)"
@@ -165,6 +165,18 @@ def _rating(row: str) -> dict[str, str]:
         "rating_count": f"CASE WHEN i.rating_count > 0 THEN i.rating_count ELSE {row}.rating_count END",
         "rating_sample": f"CASE WHEN i.rating_count > 0 THEN false ELSE {row}.rating_sample END",
     }
+
+
+def changed_cells(session: Session) -> Sequence[int]:
+    """Cells of resolution 7 that lose, gain or change a store by this load."""
+    rows = session.scalars(
+        sa.text(
+            "SELECT h3_parent(cell, 7) FROM incoming WHERE fate IS DISTINCT FROM 'unchanged'"
+            " UNION SELECT h3_parent(s.cell, 7) FROM incoming i JOIN stores s ON s.shard_cell = i.old_shard_cell AND s.id = i.old_id"
+            " WHERE i.fate IN ('changed', 'moved')"
+        )
+    )
+    return rows.all()
 
 
 def changed_shards(session: Session) -> Sequence[int]:
@@ -206,14 +218,19 @@ def loaded_sources(session: Session) -> Sequence[Any]:
     return session.execute(sa.text("SELECT source FROM attributions")).all()
 
 
-def write_attribution(session: Session, *, source: str, attribution: str, licence: str, now: datetime) -> None:
+def write_attribution(session: Session, *, source: str, attribution: str, licence: str, now: datetime) -> Sequence[int]:
+    """Returns the cells of resolution 7 whose stores must be credited otherwise than before."""
+    values = {"source": source, "attribution": attribution, "licence": licence}
+    same = "SELECT EXISTS (SELECT FROM attributions WHERE source = :source AND attribution = :attribution AND licence = :licence)"
+    known = session.scalar(sa.text(same), values)
     session.execute(
         sa.text(
             "INSERT INTO attributions (source, attribution, licence, loaded_at) VALUES (:source, :attribution, :licence, :now)"
             " ON CONFLICT (source) DO UPDATE SET attribution = excluded.attribution, licence = excluded.licence, loaded_at = excluded.loaded_at"
         ),
-        {"source": source, "attribution": attribution, "licence": licence, "now": now},
+        {**values, "now": now},
     )
+    return [] if known else session.scalars(sa.text("SELECT DISTINCT h3_parent(cell, 7) FROM stores WHERE source = :source"), values).all()
 
 
 # --- basemap -----------------------------------------------------------------------------------------------------------------
@@ -268,7 +285,7 @@ def sample_targets(session: Session, source: str) -> Sequence[Any]:
     """Live stores of a source that nobody has rated, or whose rating is a sample, in an order that does not depend on ids."""
     return session.execute(
         sa.text(
-            "SELECT shard_cell, id, source_id, category_id, rating_count FROM stores"
+            "SELECT shard_cell, id, cell, source_id, category_id, rating_count FROM stores"
             " WHERE source = :source AND status = 'live' AND (rating_count = 0 OR rating_sample) ORDER BY source_id"
         ),
         {"source": source},

@@ -11,6 +11,7 @@ from shapely import to_wkb
 from sqlalchemy.orm import Session
 
 from ..caller import Caller
+from ..changes.service import note_change
 from ..districts.models import District
 from ..districts.queries import find_district
 from ..districts.service import area_columns, new_district_id
@@ -22,6 +23,7 @@ from ..stores.categories import codes_by_id, tree
 from ..stores.hours import BadHours, Hours, hours_of
 from ..stores.queries import lock_placing
 from ..stores.service import ensure_hours, place_again, stores_in_district
+from ..stores.words import grams
 from ..stores.zones import country_of, time_zone_at
 from . import queries
 from .copy import line, point_hex
@@ -57,6 +59,7 @@ def load_stores(
     touched = report.new + report.changed + report.moved
     if touched:
         ensure_hours(session, list(hours.values()), now=now, horizon_d=horizon_d)
+        note_change(session, queries.changed_cells(session))
         queries.write_stores(session, source, now=now)
         if touched >= _WORTH_ANALYZING:
             queries.analyze(session, "stores")
@@ -104,7 +107,13 @@ def _store_values(row: StoreRow, report: Report, hours: dict[int, Hours], now: d
         tree()[row.category].id, row.rating_sum, row.rating_count, row.price_band, hours_id, row.name, dict(row.names), row.brand,
         dict(row.address), row.phone, row.website, list(row.tags), row.opening_hours, time_zone, country,
         to_wkb(row.footprint, hex=True, include_srid=False) if row.footprint is not None else None, row.source_id, row.fingerprint(),
+        grams([row.name, *row.names.values(), row.brand or ""]),
     )  # fmt: skip
+
+
+def write_attribution(session: Session, *, source: str, attribution: str, licence: str, now: datetime) -> None:
+    """Credit and licence of a source, shown wherever its stores are."""
+    note_change(session, queries.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now))
 
 
 def load_districts(
@@ -194,6 +203,7 @@ def load_samples(session: Session, *, source: str, seed: int, now: datetime, mos
     unrated = [row for row in targets if row.rating_count == 0]
     if unrated:
         queries.write_sample_ratings(session, [_rating_values(seed, row) for row in unrated])
+        note_change(session, [row.cell for row in unrated])
     report.new, report.unchanged = len(unrated), len(targets) - len(unrated)
     if not queries.has_sample_offers(session):
         report.notes["offers"] = _add_sample_offers(session, targets, seed=seed, now=now, most=most_offers)

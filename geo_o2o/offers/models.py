@@ -19,6 +19,7 @@ from ..db import SHARDED, Base
 class Offer(Base):
     """The definition of an offer. price_minor: in the currency's smallest unit; None where it has no single price.
 
+    list_price_minor: the price without the offer. stock: how many are left, None where they do not run out; sold out at 0.
     store_ids: the stores it holds in; their ids name their shards.
     """
 
@@ -29,6 +30,8 @@ class Offer(Base):
         sa.CheckConstraint("kind IN ('standing', 'temporary', 'group', 'trial', 'visit_unlocked', 'course')", name="kind"),
         sa.CheckConstraint("(price_minor IS NULL) = (currency IS NULL) AND price_minor >= 0", name="price"),
         sa.CheckConstraint("valid_from < valid_until", name="validity"),
+        sa.CheckConstraint("list_price_minor > price_minor", name="list_price"),
+        sa.CheckConstraint("stock >= 0", name="stock"),
         sa.Index("ix_offers_store_ids", "store_ids", postgresql_using="gin"),
         sa.Index("ix_offers_merchant_id", "merchant_id", postgresql_where=sa.text("merchant_id IS NOT NULL")),
         SHARDED,
@@ -49,13 +52,18 @@ class Offer(Base):
     valid_until: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
     store_ids: Mapped[list[UUID]] = mapped_column(ARRAY(sa.Uuid))
     sample: Mapped[bool]
+    list_price_minor: Mapped[int | None] = mapped_column(sa.BigInteger)
+    stock: Mapped[int | None] = mapped_column(sa.Integer)
     version: Mapped[int] = mapped_column(sa.Integer)
     created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
 
 
 class Placement(Base):
-    """An offer in one store; only offers that are live are placed. category_id: None means the store's own."""
+    """An offer in one store; only offers that are live and not sold out are placed.
+
+    category_id: None means the store's own. store_count: how many stores it holds in, this one included.
+    """
 
     __tablename__ = "offer_store"
     __table_args__ = (
@@ -76,3 +84,6 @@ class Placement(Base):
     valid_from: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     valid_until: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
     sample: Mapped[bool]
+    list_price_minor: Mapped[int | None] = mapped_column(sa.BigInteger)
+    store_count: Mapped[int] = mapped_column(sa.Integer)
+    search_grams: Mapped[list[int] | None] = mapped_column(ARRAY(sa.Integer))

@@ -73,14 +73,17 @@ def live_stores(session: Session, store_ids: Sequence[UUID]) -> Sequence[Store]:
     ).all()
 
 
-def remove_placements(session: Session, offer_id: UUID, store_ids: Collection[UUID]) -> None:
-    session.execute(
-        sa.delete(Placement).where(
-            _shards_of(Placement.shard_cell, store_ids),
-            Placement.store_id == sa.any_(sa.literal(list(store_ids), sa.ARRAY(sa.Uuid))),
-            Placement.offer_id == offer_id,
-        )
-    )
+def remove_placements(session: Session, offer_id: UUID, store_ids: Collection[UUID]) -> Sequence[int]:
+    """Takes an offer out of some stores; returns the cells of those that had it."""
+    ids = sa.any_(sa.literal(list(store_ids), sa.ARRAY(sa.Uuid)))
+    shards = _shards_of(Placement.shard_cell, store_ids)
+    removed = session.scalars(
+        sa.delete(Placement).where(shards, Placement.store_id == ids, Placement.offer_id == offer_id).returning(Placement.store_id)
+    ).all()
+    if not removed:
+        return []
+    left = sa.any_(sa.literal(list(removed), sa.ARRAY(sa.Uuid)))
+    return session.scalars(sa.select(Store.cell).where(_shards_of(Store.shard_cell, removed), Store.id == left)).all()
 
 
 def add_placements(session: Session, rows: Sequence[dict[str, object]]) -> None:

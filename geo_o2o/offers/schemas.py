@@ -29,8 +29,16 @@ class OfferFields(Schema):
     category = CategoryField(allow_none=True, metadata={"description": "by default that of each store"})
     price_minor = WholeNumber(low=0, high=HIGHEST_PRICE_MINOR, unit="smallest unit of the currency", allow_none=True)
     currency = CurrencyField(allow_none=True)
-    valid_from = Instant()
-    valid_until = Instant(allow_none=True)
+    list_price_minor = WholeNumber(
+        low=1,
+        high=HIGHEST_PRICE_MINOR,
+        unit="smallest unit of the currency",
+        allow_none=True,
+        metadata={"description": "the price without the offer"},
+    )
+    stock = WholeNumber(low=0, high=1_000_000_000, allow_none=True, metadata={"description": "how many are left; sold out at 0"})
+    valid_from = Instant(metadata={"description": "kept to the whole minute, rounded down"})
+    valid_until = Instant(allow_none=True, metadata={"description": "kept to the whole minute, rounded up"})
     store_ids = BoundedList(Id(), shortest=1, longest=MOST_STORES)
     status = ma.fields.String(validate=ma.validate.OneOf(["draft", "live", "paused", "ended"]))
 
@@ -73,6 +81,8 @@ class OfferResponse(ma.Schema):
     category = ma.fields.String(allow_none=True)
     price_minor = ma.fields.Integer(allow_none=True)
     currency = ma.fields.String(allow_none=True)
+    list_price_minor = ma.fields.Integer(allow_none=True)
+    stock = ma.fields.Integer(allow_none=True)
     valid_from = Moment()
     valid_until = Moment(allow_none=True)
     store_ids = ma.fields.List(ma.fields.UUID())
@@ -97,14 +107,16 @@ class PlacedOffer(ma.Schema):
     category = ma.fields.String()
     price_minor = ma.fields.Integer(allow_none=True)
     currency = ma.fields.String(allow_none=True)
+    list_price_minor = ma.fields.Integer(allow_none=True, metadata={"description": "the price without the offer"})
     valid_from = Moment()
     valid_until = Moment(allow_none=True)
     sample = ma.fields.Boolean()
+    store_count = ma.fields.Integer(metadata={"description": "stores it holds in"})
 
 
 _PLAIN = (
-    "id", "merchant_id", "kind", "status", "title", "titles", "description", "price_minor", "currency", "valid_from", "valid_until",
-    "sample", "version", "created_at", "updated_at",
+    "id", "merchant_id", "kind", "status", "title", "titles", "description", "price_minor", "currency", "list_price_minor", "stock",
+    "valid_from", "valid_until", "sample", "version", "created_at", "updated_at",
 )  # fmt: skip
 
 
@@ -117,7 +129,7 @@ def dump_offer(offer: Offer) -> dict[str, Any]:
 
 
 def dump_placement(placement: Placement, *, store_category_id: int) -> dict[str, Any]:
-    plain = ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample")
+    plain = ("title", "titles", "kind", "price_minor", "currency", "list_price_minor", "valid_from", "valid_until", "sample", "store_count")
     return {
         "id": placement.offer_id,
         "category": codes_by_id()[placement.category_id or store_category_id],

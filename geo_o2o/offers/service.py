@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from ..caller import Caller
+from ..changes.service import note_change
 from ..errors import Forbidden, Gone, InvalidInput, NotFound, PreconditionFailed
 from ..geo.ids import RANDOM_BITS, shard_of, unlocated_id
 from ..stores.categories import tree
 from ..stores.models import Store
+from ..stores.words import grams
 from . import queries
 from .lifecycle import step
 from .models import Offer
@@ -53,7 +55,7 @@ def add_offer(session: Session, *, caller: Caller, fields: Mapping[str, Any], of
     offer = Offer(
         shard_cell=shard_of(offer_id), id=offer_id, status=fields["status"], kind=fields["kind"], title=fields["title"], titles={},
         merchant_id=caller.merchant_id if caller.role == "store" else owners.pop() if len(owners) == 1 else None,
-        valid_from=now, store_ids=[], sample=sample, version=1, created_at=now, updated_at=now,
+        valid_from=_minute(now), store_ids=[], sample=sample, version=1, created_at=now, updated_at=now,
     )  # fmt: skip
     _set_fields(offer, fields)
     offer.store_ids = [store.id for store in stores]
@@ -78,7 +80,7 @@ def change_offer(session: Session, *, caller: Caller, offer_id: UUID, version: i
     offer.version += 1
     offer.updated_at = now
     session.flush()
-    queries.remove_placements(session, offer.id, before)
+    _take_out(session, offer, before)
     _place(session, offer, [store for store in queries.live_stores(session, offer.store_ids) if _may_hold(offer, store)])
     return offer
 
@@ -89,7 +91,7 @@ def remove_offer(session: Session, *, caller: Caller, offer_id: UUID, version: i
     offer.status = step(offer.status, "removed")
     offer.version += 1
     offer.updated_at = now
-    queries.remove_placements(session, offer.id, offer.store_ids)
+    _take_out(session, offer, offer.store_ids)
 
 
 def follow_moved_stores(session: Session, *, now: datetime) -> int:
@@ -109,7 +111,7 @@ def follow_moved_stores(session: Session, *, now: datetime) -> int:
             offer.version += 1
             offer.updated_at = now
             session.flush()
-            queries.remove_placements(session, offer.id, {*before, *offer.store_ids})
+            _take_out(session, offer, {*before, *offer.store_ids})
             _place(session, offer, [store for store in live if store.id not in lost])
         session.delete(move)
         session.flush()
@@ -143,9 +145,16 @@ def _own_stores(session: Session, caller: Caller, store_ids: Sequence[UUID]) -> 
 
 
 def _set_fields(offer: Offer, fields: Mapping[str, Any]) -> None:
-    for name in ("title", "titles", "description", "kind", "price_minor", "currency", "valid_from", "valid_until"):
+    for name in ("title", "titles", "description", "kind", "price_minor", "currency", "list_price_minor", "stock"):
         if name in fields:
             setattr(offer, name, fields[name])
+    if "valid_from" in fields:
+        offer.valid_from = _minute(fields["valid_from"])
+    if "valid_until" in fields:
+        offer.valid_until = fields["valid_until"] and _minute(fields["valid_until"] + timedelta(minutes=1, microseconds=-1))
+    if offer.list_price_minor is not None and (offer.price_minor is None or offer.list_price_minor <= offer.price_minor):
+        message = "list_price_minor is the price without the offer, and so above price_minor"
+        raise InvalidInput(message, errors={"list_price_minor": [message]})
     if "category" in fields:
         offer.category_id = tree()[fields["category"]].id if fields["category"] else None
     if offer.valid_until is not None and offer.valid_until <= offer.valid_from:
@@ -153,11 +162,24 @@ def _set_fields(offer: Offer, fields: Mapping[str, Any]) -> None:
         raise InvalidInput(message, errors={"valid_until": [message]})
 
 
+def _take_out(session: Session, offer: Offer, store_ids: Collection[UUID]) -> None:
+    """Removes an offer's placements from some stores."""
+    note_change(session, queries.remove_placements(session, offer.id, store_ids))
+
+
+def _minute(moment: datetime) -> datetime:
+    """Offers begin and end at whole minutes, as opening hours do: so an answer holds for its whole minute."""
+    return moment.replace(second=0, microsecond=0)
+
+
 def _place(session: Session, offer: Offer, stores: Sequence[Store]) -> None:
     """Writes what nearby needs of a live offer beside each of its stores."""
-    if offer.status != "live":
+    note_change(session, [store.cell for store in stores])
+    if offer.status != "live" or offer.stock == 0:
         return
-    shared = {name: getattr(offer, name) for name in ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample")}
+    names = ("title", "titles", "kind", "price_minor", "currency", "valid_from", "valid_until", "sample", "list_price_minor")
+    found_by = grams([offer.title, *offer.titles.values()])
+    shared = {**{name: getattr(offer, name) for name in names}, "store_count": len(stores), "search_grams": found_by}
     queries.add_placements(
         session,
         [

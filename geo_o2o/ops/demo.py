@@ -107,7 +107,7 @@ def _load_city(settings: Settings) -> None:
             stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
             ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE))
             samples = ingest.load_samples(session, source="osm", seed=SEED, now=now)
-            queries.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
+            ingest.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
             queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")
         _say(f"{stores.new:,} stores, {samples.notes['offers']} sample offers")
     finally:

@@ -42,8 +42,14 @@ def alembic_config(url: str) -> Config:
 def upgrade(settings: Settings) -> None:
     """Brings the database to the newest migration, and the table of categories to the data file."""
     command.upgrade(alembic_config(settings.write_url()), "head")
-    with Database(settings).write() as session:
+    database = Database(settings, statement_timeout_ms=60_000)
+    with database.write() as session:
         stores.write_categories(session)
+    filled = 1
+    while filled:
+        with database.write() as session:
+            filled = stores.fill_search_grams(session)
+    database.close()
 
 
 def migration_state(session: Session) -> MigrationState:

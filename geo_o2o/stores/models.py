@@ -54,6 +54,9 @@ class Store(Base):
     """A place that sells or serves something.
 
     location: WGS 84. cell: its H3 cell of resolution 12. footprint: the outline of its building or floor, where known.
+    chain: what the store belongs to, from the top down and joined by dots, as `sok.prisma`.
+    service_radius_m, service_area: how far it serves people who do not come, by a radius or an outline.
+    search_grams: what its names and brand are found by, see words.py; None until they are made.
     rating_sum, rating_count: stars (1 to 5) summed, and how many; rating_sample marks invented ones.
     status: `live`; `closed` for good; `removed` through the API; `moved` to another shard, where moved_to is its new id.
     """
@@ -67,6 +70,7 @@ class Store(Base):
         sa.CheckConstraint("(status = 'moved') = (moved_to IS NOT NULL)", name="moved_to"),
         sa.CheckConstraint("rating_count >= 0 AND rating_sum >= rating_count AND rating_sum <= 5 * rating_count", name="rating"),
         sa.CheckConstraint("price_band BETWEEN 1 AND 4", name="price_band"),
+        sa.CheckConstraint("service_radius_m > 0", name="service_radius_m"),
         sa.Index("ix_stores_location", "location", postgresql_using="gist"),
         sa.Index("ix_stores_cell", "cell"),
         sa.Index("ix_stores_merchant_id", "merchant_id", postgresql_where=sa.text("merchant_id IS NOT NULL")),
@@ -97,6 +101,10 @@ class Store(Base):
     country: Mapped[str | None] = mapped_column(sa.Text)
     footprint: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", 4326, spatial_index=False))
     fence_radius_m: Mapped[int | None] = mapped_column(sa.Integer)
+    chain: Mapped[str | None] = mapped_column(sa.Text)
+    service_radius_m: Mapped[int | None] = mapped_column(sa.Integer)
+    service_area: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", 4326, spatial_index=False))
+    search_grams: Mapped[list[int] | None] = mapped_column(ARRAY(sa.Integer))
     moved_to: Mapped[UUID | None]
     source: Mapped[str] = mapped_column(sa.Text)
     source_id: Mapped[str] = mapped_column(sa.Text)

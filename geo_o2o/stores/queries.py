@@ -24,6 +24,19 @@ def find_store(session: Session, store_id: UUID, *, lock: bool = False) -> Store
     return session.scalar(query.with_for_update() if lock else query)
 
 
+def stores_without_grams(session: Session, *, limit: int) -> Sequence[Any]:
+    """Stores that cannot be found by a word yet."""
+    columns = (Store.shard_cell, Store.id, Store.cell, Store.name, Store.names, Store.brand)
+    return session.execute(sa.select(*columns).where(Store.search_grams.is_(None)).limit(limit)).all()
+
+
+def write_grams(session: Session, rows: Sequence[tuple[int, UUID, Sequence[int]]]) -> None:
+    """rows: shard cell, id and grams of each store."""
+    statement = sa.text("UPDATE stores SET search_grams = :grams WHERE shard_cell = :shard_cell AND id = :id")
+    if rows:
+        session.execute(statement, [{"shard_cell": shard, "id": id_, "grams": list(found)} for shard, id_, found in rows])
+
+
 def walk_stores(
     session: Session,
     *,

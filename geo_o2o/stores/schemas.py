@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -7,9 +8,24 @@ from uuid import UUID
 import marshmallow as ma
 from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
-from webargs.fields import DelimitedList
 
-from ..fields import Area, BoundedList, CrsField, Id, Instant, Latitude, Longitude, Moment, Names, Schema, Text, WebAddress, WholeNumber, described
+from ..fields import (
+    Area,
+    BoundedList,
+    CommaList,
+    CrsField,
+    Id,
+    Instant,
+    Latitude,
+    Longitude,
+    Moment,
+    Names,
+    Schema,
+    Text,
+    WebAddress,
+    WholeNumber,
+    described,
+)
 from ..geo.cells import to_hex
 from ..geo.crs import Crs, from_wgs84, to_wgs84
 from ..geo.point import Point
@@ -19,6 +35,7 @@ from .models import Attribution, Store
 from .zones import zones
 
 MOST_PER_PAGE = 1_000
+_CHAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
 class CategoryField(ma.fields.String):
@@ -32,6 +49,19 @@ class CategoryField(ma.fields.String):
         if code not in tree():
             raise ValidationError(f"there is no category {code[:40]!r}; GET /v1/categories lists them")
         return code
+
+
+class ChainField(Text):
+    """What a store belongs to, from the top down."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(longest=200, **described(kwargs, description="chain, from the top down, joined by dots", example="sok.prisma"))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not _CHAIN.fullmatch(text):
+            raise ValidationError(f"expected names of small letters, digits and dashes, joined by dots, as sok.prisma, found {text[:40]!r}")
+        return text
 
 
 class ZoneField(ma.fields.String):
@@ -71,6 +101,9 @@ class StoreFields(Schema):
     price_band = WholeNumber(low=1, high=4, allow_none=True)
     footprint = Area(allow_none=True)
     fence_radius_m = WholeNumber(low=10, high=1_000, unit="metres", allow_none=True)
+    chain = ChainField(allow_none=True)
+    service_radius_m = WholeNumber(low=10, high=50_000, unit="metres", allow_none=True)
+    service_area = Area(allow_none=True)
     merchant_id = Id(allow_none=True, metadata={"description": "owner; a store's key always means its own merchant"})
     status = ma.fields.String(validate=ma.validate.OneOf(["live", "closed"]))
 
@@ -127,6 +160,7 @@ class DistrictOfStore(ma.Schema):
 class RatingSchema(ma.Schema):
     mean = ma.fields.Float(allow_none=True, metadata={"description": "stars, 1 to 5; null where nobody rated"})
     count = ma.fields.Integer()
+    sum = ma.fields.Integer(metadata={"description": "stars of all ratings together"})
     sample = ma.fields.Boolean(metadata={"description": "true where the rating was invented for the demonstration"})
 
 
@@ -157,6 +191,9 @@ class StoreResponse(ma.Schema):
     rating = ma.fields.Nested(RatingSchema)
     footprint = ma.fields.Dict(allow_none=True, metadata={"description": "GeoJSON, always WGS 84"})
     fence_radius_m = ma.fields.Integer(allow_none=True)
+    chain = ma.fields.String(allow_none=True)
+    service_radius_m = ma.fields.Integer(allow_none=True)
+    service_area = ma.fields.Dict(allow_none=True, metadata={"description": "GeoJSON, always WGS 84"})
     merchant_id = ma.fields.UUID(allow_none=True)
     districts = ma.fields.List(ma.fields.Nested(DistrictOfStore))
     source = ma.fields.String()
@@ -183,14 +220,12 @@ class CategoryList(ma.Schema):
     next = ma.fields.String(allow_none=True)
 
 
-class CategoryCodes(DelimitedList):
+class CategoryCodes(CommaList):
     """Category codes joined by commas."""
 
     def __init__(self, **kwargs: Any):
         words = "category codes joined by commas; each includes what lies below it"
-        super().__init__(
-            CategoryField(), validate=ma.validate.Length(min=1, max=50), **described(kwargs, description=words, example="food.cafe,shop.books")
-        )
+        super().__init__(CategoryField(), longest=50, **described(kwargs, description=words, example="food.cafe,shop.books"))
 
 
 def read_point(lon: float, lat: float, crs: Crs) -> Point:
@@ -206,7 +241,7 @@ def written_point(point: Point, crs: Crs) -> dict[str, float]:
 
 def dump_rating(rating_sum: int, rating_count: int, sample: bool) -> dict[str, Any]:
     mean = round(rating_sum / rating_count, 3) if rating_count else None
-    return {"mean": mean, "count": rating_count, "sample": sample}
+    return {"mean": mean, "count": rating_count, "sum": rating_sum, "sample": sample}
 
 
 def dump_attribution(rows: Sequence[Attribution]) -> list[dict[str, str]]:
@@ -218,13 +253,15 @@ def dump_store(store: Store, *, districts: Sequence[tuple[str, UUID, str]], crs:
     location = to_shape(store.location)
     plain: tuple[str, ...] = (
         "id", "status", "name", "names", "brand", "address", "phone", "website", "tags", "opening_hours", "time_zone", "country",
-        "price_band", "fence_radius_m", "merchant_id", "source", "source_id", "version", "created_at", "updated_at",
+        "price_band", "fence_radius_m", "chain", "service_radius_m", "merchant_id", "source", "source_id", "version", "created_at", "updated_at",
     )  # fmt: skip
     body: dict[str, Any] = {name: getattr(store, name) for name in plain}
     body |= written_point(Point(location.x, location.y), crs)
     body["cell"] = to_hex(store.cell)
     body["category"] = codes_by_id()[store.category_id]
     body["rating"] = dump_rating(store.rating_sum, store.rating_count, store.rating_sample)
-    body["footprint"] = None if store.footprint is None else to_geojson(to_shape(store.footprint))
+    for name in ("footprint", "service_area"):
+        area = getattr(store, name)
+        body[name] = None if area is None else to_geojson(to_shape(area))
     body["districts"] = [{"layer": layer, "id": id_, "name": name} for layer, id_, name in districts]
     return body

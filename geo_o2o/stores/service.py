@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ..auth.queries import find_merchant
 from ..caller import Caller
+from ..changes.service import note_change
 from ..districts.queries import find_district
 from ..errors import Forbidden, Gone, InvalidInput, Moved, NotFound, PreconditionFailed
 from ..geo.bounds import Bounds
@@ -24,13 +25,17 @@ from . import queries
 from .categories import tree
 from .hours import BadHours, Hours, expand, horizon, hours_of
 from .models import OpeningHours, Store
+from .words import grams
 from .zones import country_of, time_zone_at
 
 API_SOURCE = "api"
 # The largest shopping centres are less than a kilometre long.
 LARGEST_FOOTPRINT_M = 2_000.0
+# As far as one may ask for stores.
+LARGEST_SERVICE_M = 50_000.0
 # Rows of opening hours that one round of the worker expands in one transaction.
 _HOURS_PER_BATCH = 500
+_GRAMS_PER_BATCH = 5_000
 # Hours are expanded anew when a tenth of the horizon has passed: often enough, and not all day long.
 _STALE_SHARE = 0.1
 
@@ -73,11 +78,12 @@ def add_store(session: Session, *, caller: Caller, fields: Mapping[str, Any], st
     )  # fmt: skip
     _put_at(store, at)
     _set_fields(store, fields)
-    _check_footprint(store, at)
+    _check_areas(store, at)
     _set_zone(store, at, fields.get("time_zone"))
     _set_hours(session, store, at, now=now, horizon_d=horizon_d)
     session.add(store)
     session.flush()
+    note_change(session, [store.cell])
     queries.place_stores_in_districts(session, [store.id])
     return store
 
@@ -103,7 +109,7 @@ def change_store(
     before = _point_of(store)
     at: Point = fields.get("at") or before
     _set_fields(store, fields)
-    _check_footprint(store, at)
+    _check_areas(store, at)
     # A zone that somebody named stays, unless the store moves into another one.
     if "time_zone" in fields or time_zone_at(at) != time_zone_at(before):
         _set_zone(store, at, fields.get("time_zone"))
@@ -111,6 +117,7 @@ def change_store(
         _set_hours(session, store, at, now=now, horizon_d=horizon_d)
     store.version += 1
     store.updated_at = now
+    note_change(session, [store.cell, cell_of(at)])
     if parent(cell_of(at), SHARD_RESOLUTION) != store.shard_cell:
         return _move(session, store, at, now=now)
     if "at" in fields:
@@ -127,6 +134,7 @@ def remove_store(session: Session, *, caller: Caller, store_id: UUID, version: i
     _may_change(caller, store)
     _is_at(store, version)
     store.status, store.version, store.updated_at = "removed", store.version + 1, now
+    note_change(session, [store.cell])
 
 
 def stores_in_district(session: Session, district_id: UUID) -> Sequence[UUID]:
@@ -153,6 +161,14 @@ def write_categories(session: Session) -> None:
         for code, node in nodes.items()
     ]
     queries.write_categories(session, rows)
+
+
+def fill_search_grams(session: Session) -> int:
+    """Makes the grams of stores that have none yet, one batch; returns how many. May be run twice without harm."""
+    rows = queries.stores_without_grams(session, limit=_GRAMS_PER_BATCH)
+    queries.write_grams(session, [(row.shard_cell, row.id, grams([row.name, *row.names.values(), row.brand or ""])) for row in rows])
+    note_change(session, [row.cell for row in rows])
+    return len(rows)
 
 
 def ensure_hours(session: Session, wanted: Sequence[Hours], *, now: datetime, horizon_d: int) -> None:
@@ -232,24 +248,32 @@ def _point_of(store: Store) -> Point:
 
 
 def _set_fields(store: Store, fields: Mapping[str, Any]) -> None:
-    for name in ("name", "names", "brand", "address", "phone", "website", "tags", "opening_hours", "price_band", "fence_radius_m", "status"):
+    for name in ("name", "names", "brand", "address", "phone", "website", "tags", "opening_hours", "price_band", "fence_radius_m", "chain",
+        "service_radius_m", "status"):  # fmt: skip
         if name in fields:
             setattr(store, name, fields[name])
+    if {"name", "names", "brand"} & fields.keys():
+        store.search_grams = grams([store.name, *store.names.values(), store.brand or ""])
     if "category" in fields:
         store.category_id = tree()[fields["category"]].id
     if "footprint" in fields:
         area = fields["footprint"]
         store.footprint = None if area is None else from_shape(area, srid=4326)
+    if "service_area" in fields:
+        area = fields["service_area"]
+        store.service_area = None if area is None else from_shape(area, srid=4326)
 
 
-def _check_footprint(store: Store, at: Point) -> None:
-    """Raises InvalidInput where the footprint is not the store's own: a fence must not lie where the store does not."""
-    if store.footprint is None:
-        return
-    centre, radius_m = Bounds(*to_shape(store.footprint).bounds).circle()
-    if radius_m > LARGEST_FOOTPRINT_M or distance_m(centre, at) > LARGEST_FOOTPRINT_M:
-        message = f"the footprint must lie within {LARGEST_FOOTPRINT_M:,.0f} m of the store's point; send it anew with the point"
-        raise InvalidInput(message, errors={"footprint": [message]})
+def _check_areas(store: Store, at: Point) -> None:
+    """Raises InvalidInput where an outline is not the store's own: a fence must not lie where the store does not."""
+    for name, largest_m in (("footprint", LARGEST_FOOTPRINT_M), ("service_area", LARGEST_SERVICE_M)):
+        area = getattr(store, name)
+        if area is None:
+            continue
+        centre, radius_m = Bounds(*to_shape(area).bounds).circle()
+        if radius_m > largest_m or distance_m(centre, at) > largest_m:
+            message = f"the {name} must lie within {largest_m:,.0f} m of the store's point; send it anew with the point"
+            raise InvalidInput(message, errors={name: [message]})
 
 
 def _set_zone(store: Store, at: Point, named: str | None) -> None:

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from geo_o2o.config import Settings
 from geo_o2o.db import Database
-from geo_o2o.discovery.queries import After, Filters, offers_near, stores_near
+from geo_o2o.discovery import question as asked
+from geo_o2o.discovery.answer import candidate_of
+from geo_o2o.discovery.queries import best_rows
+from geo_o2o.discovery.question import After, Filters, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles, rank
-from geo_o2o.discovery.schemas import candidate_of
 from geo_o2o.geo.ids import shard_of, unlocated_id
 from geo_o2o.geo.point import Point
 from geo_o2o.ingest import fhrs
@@ -89,7 +91,8 @@ def _give_offers(session: Session) -> dict[Any, list[tuple[Any, int]]]:
     rows = []
     for number in range(3_000):
         offer, price = unlocated_id(now=NOW + timedelta(milliseconds=number), chance=chance.getrandbits(55)), chance.randrange(200, 5_000)
-        for store in chance.sample(stores, chance.choice((1, 1, 1, 3, 20))):
+        chosen = chance.sample(stores, chance.choice((1, 1, 1, 3, 20)))
+        for store in chosen:
             placed.setdefault(store.id, []).append((offer, price))
             rows.append(
                 {
@@ -98,13 +101,14 @@ def _give_offers(session: Session) -> dict[Any, list[tuple[Any, int]]]:
                     "offer": offer,
                     "category": store.category_id,
                     "price": price,
+                    "count": len(chosen),
                     "now": NOW - timedelta(days=1),
                 }
             )
     session.execute(
         sa.text(
-            "INSERT INTO offer_store (shard_cell, store_id, offer_id, category_id, title, titles, kind, price_minor, currency, valid_from, sample)"
-            " VALUES (:shard, :store, :offer, :category, 'Offer', '{}', 'standing', :price, 'GBP', :now, false)"
+            "INSERT INTO offer_store (shard_cell, store_id, offer_id, category_id, title, titles, kind, price_minor, currency, valid_from, sample, store_count)"
+            " VALUES (:shard, :store, :offer, :category, 'Offer', '{}', 'standing', :price, 'GBP', :now, false, :count)"
         ),
         rows,
     )
@@ -143,22 +147,25 @@ def _question(chance: random.Random) -> Question:
     )
 
 
-def _filters(question: Question) -> Filters:
-    return Filters(
-        at=question.open_at or NOW,
-        must_be_open=question.open_at is not None,
-        category_ids=sorted({id_ for code in question.categories for id_ in with_descendants(code)}) or None,
+def _asked(question: Question, limit: int, after: After | None, kind: Any) -> asked.Question:
+    open_at = question.open_at
+    filters = Filters(
+        at=open_at or NOW,
+        open_from=open_at,
+        open_until=open_at,
+        category_ids=tuple(sorted({id_ for code in question.categories for id_ in with_descendants(code)})) or None,
         min_rating_milli=round(question.min_rating * 1000) if question.min_rating is not None else None,
         price_max=question.price_max,
+    )
+    return asked.Question(
+        kind=kind, where=Where(question.origin, question.radius_m), filters=filters, profile=question.profile, limit=limit, after=after
     )
 
 
 def _ask(session: Session, question: Question, limit: int, after: After | None, *, offers: bool = False) -> list[tuple[Any, int, int, int, int]]:
     """What the service answers: rows of SQL in the order and with the points of the pure ranking."""
-    find, id_column = (offers_near, "offer_id") if offers else (stores_near, "store_id")
-    rows = find(
-        session, origin=question.origin, radius_m=question.radius_m, filters=_filters(question), profile=question.profile, limit=limit, after=after
-    )
+    kind, id_column = ("offers", "offer_id") if offers else ("stores", "store_id")
+    rows = best_rows(session, _asked(question, limit, after, kind))
     ranked = rank((candidate_of(row, id_column=id_column) for row in rows), question.profile)
     assert [one.id for one, _ in ranked] == [row[id_column] for row in rows], "SQL and Python disagree on the order"
     assert [points.total for _, points in ranked] == [row["total"] for row in rows], "SQL and Python disagree on the points"
@@ -178,7 +185,7 @@ def test_2_000_random_questions_equal_brute_force(london: London) -> None:
             answered += bool(found)
             if number % 5 == 0 and len(expected) > limit:
                 last = expected[limit - 1]
-                after = After(total=last[4], distance_m=last[1], id=last[0])
+                after = After(key=-last[4], distance_m=last[1], id=last[0])
                 assert _ask(session, question, limit, after) == expected[limit : 2 * limit], f"second page of question {number}: {question}"
     assert answered > QUESTIONS / 3
 
@@ -193,7 +200,7 @@ def test_400_random_questions_for_offers_equal_brute_force(london: London) -> No
             assert _ask(session, question, limit, None, offers=True) == expected[:limit], f"question {number}: {question}"
             if len(expected) > limit:
                 last = expected[limit - 1]
-                after = After(total=last[4], distance_m=last[1], id=last[0])
+                after = After(key=-last[4], distance_m=last[1], id=last[0])
                 assert _ask(session, question, limit, after, offers=True) == expected[limit : 2 * limit], f"second page {number}: {question}"
 
 
@@ -206,7 +213,7 @@ def test_a_whole_walk_by_pages_is_the_whole_answer(london: London) -> None:
     with london.database.read() as session:
         while page := _ask(session, question, 37, after):
             seen += page
-            after = After(total=page[-1][4], distance_m=page[-1][1], id=page[-1][0])
+            after = After(key=-page[-1][4], distance_m=page[-1][1], id=page[-1][0])
     assert seen == expected
 
 

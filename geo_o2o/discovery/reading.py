@@ -1,0 +1,229 @@
+"""From what a caller sent to a question: shapes made into areas, words into grams, moments into minutes. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import shapely
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from ..errors import InvalidInput
+from ..geo.bounds import Bounds
+from ..geo.cells import centre_of, edge_m, resolution_of
+from ..geo.corridors import corridor
+from ..geo.crs import Crs, to_wgs84
+from ..geo.distance import LONGEST_CHORD_M, distance_m, distances_m
+from ..geo.point import Point
+from ..geo.shapes import bounds_of
+from ..stores.categories import tree, with_descendants
+from ..stores.words import asked_grams, grams, is_match
+from ..stores.zones import time_zone_at
+from .question import After, Filters, Kind, Question, Where, Words
+from .ranking import Profile
+
+LARGEST_RADIUS_M = 50_000.0
+# Where nobody says how far: from here on, doubled until something is found.
+USUAL_RADIUS_M = 2_000.0
+_WALKING_M_PER_MIN = 80
+# A cell's descendants overhang it: none is farther from its middle than this many of its mean edges (see walk.py).
+_CELL_RADIUS_EDGES = 1.2
+_MEALS = {"breakfast": time(8, 30), "lunch": time(12, 30), "dinner": time(19, 0)}
+
+
+class AreaTooLarge(InvalidInput):
+    code = "area_too_large"
+
+
+def read_question(
+    asked: Mapping[str, Any],
+    *,
+    kind: Kind,
+    at: datetime,
+    profile: Profile,
+    district: MultiPolygon | None,
+    radius_m: float | None,
+    after: After | None,
+) -> Question:
+    """asked: as NearbyRequest loads it. at: a whole minute. district: the outline of asked["district"]. radius_m: of the page before.
+
+    Raises InvalidInput: a shape wider than LARGEST_RADIUS_M around its middle or too far from the point, an order that the kind has not.
+    """
+    _check_order(asked, kind)
+    where = read_where(asked, district=district, radius_m=radius_m)
+    return Question(
+        kind=kind, where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile, words=read_words(asked.get("q")),
+        sort=asked["sort"], limit=asked["limit"], after=after, exclude=frozenset(asked.get("exclude_", ())),
+    )  # fmt: skip
+
+
+def widens(asked: Mapping[str, Any]) -> bool:
+    """Whether a question that finds nothing looks farther: nobody said how far."""
+    return not any(name in asked for name in ("radius_m", "walk_min", "bbox", "within", "district", "cells"))
+
+
+def read_filters(asked: Mapping[str, Any], *, at: datetime, origin: Point) -> Filters:
+    categories = asked.get("category")
+    since, until = _open_between(asked, at=at, origin=origin)
+    valid_at = asked.get("valid_at")
+    return Filters(
+        at=whole_minute(valid_at) if valid_at else at,
+        open_from=since,
+        open_until=until,
+        category_ids=tuple(sorted({id_ for code in categories for id_ in with_descendants(code)})) if categories else None,
+        brands=tuple(asked.get("brand", ())),
+        chains=tuple(asked.get("chain", ())),
+        merchant_id=asked.get("merchant_id"),
+        tags_any=tuple(asked.get("tags", ())),
+        tags_all=tuple(asked.get("tags_all", ())),
+        tags_none=tuple(asked.get("tags_none", ())),
+        price_bands=tuple(asked.get("price_band", ())),
+        min_rating_milli=round(asked["min_rating"] * 1000) if "min_rating" in asked else None,
+        min_rating_count=asked.get("min_rating_count"),
+        price_max=asked.get("price_max"),
+        currency=asked.get("currency"),
+        offer_kinds=tuple(asked.get("offer_kind", ())),
+        discount_min=asked.get("discount_min"),
+        sample=asked.get("sample"),
+    )
+
+
+def whole_minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+@lru_cache(maxsize=1_024)
+def read_words(text: str | None, *, unfinished: bool = False) -> Words | None:
+    """What is looked for, and which categories are called so."""
+    if text is None:
+        return None
+    wanted = asked_grams(text, unfinished=unfinished)
+    found = ((node.id, len(_grams_of_category(code).intersection(wanted))) for code, node in tree().items())
+    return Words(wanted, tuple((id_, number) for id_, number in found if wanted and is_match(number, len(wanted))))
+
+
+def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radius_m: float | None) -> Where:
+    crs: Crs = asked["crs"]
+    area = _area(asked, district, crs)
+    cells = tuple(asked.get("cells", ()))
+    origin = to_wgs84(Point(asked["lng"], asked["lat"]), crs) if "lat" in asked else None
+    farthest_m = LARGEST_RADIUS_M
+    if area is not None or cells:
+        middle, around_m = _circle(area, cells)
+        if around_m > LARGEST_RADIUS_M:
+            message = f"the shape reaches {around_m / 1000:.0f} km from its middle; ask for at most {LARGEST_RADIUS_M / 1000:.0f}"
+            raise AreaTooLarge(message, errors={"within": [message]})
+        origin = origin or middle
+        farthest_m = distance_m(origin, middle) + around_m
+        if farthest_m > LONGEST_CHORD_M:
+            message = f"the shape lies {farthest_m / 1000:.0f} km from the point; ask for at most {LONGEST_CHORD_M / 1000:.0f}"
+            raise AreaTooLarge(message, code="area_too_far", errors={"within": [message]})
+    assert origin is not None  # the schema asks for a point or a shape
+    if "radius_m" in asked:
+        reach_m = min(float(asked["radius_m"]), farthest_m)
+    elif "walk_min" in asked:
+        reach_m = min(float(asked["walk_min"] * _WALKING_M_PER_MIN), farthest_m)
+    else:
+        reach_m = radius_m or (farthest_m if area is not None or cells else USUAL_RADIUS_M)
+    return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"])
+
+
+def _check_order(asked: Mapping[str, Any], kind: Kind) -> None:
+    if asked["sort"] == "ending_soon" and kind == "stores":
+        raise InvalidInput("stores do not end; offers do", errors={"sort": ["ending_soon orders offers"]})
+    if asked["sort"] == "price" and kind == "offers" and "currency" not in asked:
+        raise InvalidInput("prices can be compared in one currency only: send currency", errors={"currency": ["needed to order by price"]})
+
+
+def _open_between(asked: Mapping[str, Any], *, at: datetime, origin: Point) -> tuple[datetime | None, datetime | None]:
+    """From when until when a hit must be open; the same moment twice for one moment."""
+    since = at if asked["open_now"] else whole_minute(asked["open_at"]) if "open_at" in asked else None
+    if "meal" in asked:
+        since = _next_meal(asked["meal"], after=at, zone=ZoneInfo(time_zone_at(origin)))
+    if "open_until" not in asked:
+        return since, since
+    since, until = since or at, whole_minute(asked["open_until"])
+    if until <= since:
+        message = "open_until must lie after the moment from which on it is asked"
+        raise InvalidInput(message, errors={"open_until": [message]})
+    return since, until
+
+
+def _next_meal(meal: str, *, after: datetime, zone: ZoneInfo) -> datetime:
+    local = after.astimezone(zone)
+    today = datetime.combine(local.date(), _MEALS[meal], zone)
+    # An hour of grace: at ten to one lunch is still that of today.
+    if today + timedelta(hours=1) < local:
+        today = datetime.combine(local.date() + timedelta(days=1), _MEALS[meal], zone)
+    return max(whole_minute(today.astimezone(UTC)), after)
+
+
+@lru_cache(maxsize=1)
+def _all_category_grams() -> dict[str, frozenset[int]]:
+    return {code: frozenset(grams(node.names.values())) for code, node in tree().items()}
+
+
+def _grams_of_category(code: str) -> frozenset[int]:
+    return _all_category_grams()[code]
+
+
+# --- shapes ------------------------------------------------------------------------------------------------------------------
+
+
+def _area(asked: Mapping[str, Any], district: MultiPolygon | None, crs: Crs) -> MultiPolygon | None:
+    """The part of the earth that lies in every shape that was sent."""
+    parts: list[Any] = [] if district is None else [district]
+    if "bbox" in asked:
+        parts.append(MultiPolygon([box(part.west, part.south, part.east, part.north) for part in _bounds(asked["bbox"], crs).parts()]))
+    within = asked.get("within")
+    if isinstance(within, list):
+        parts.append(corridor([to_wgs84(point, crs) for point in within], half_width_m=asked["width_m"] / 2))
+    elif within is not None:
+        parts.append(_in_wgs84(within, crs))
+    if not parts:
+        return None
+    area = parts[0]
+    for part in parts[1:]:
+        area = area.intersection(part)
+    polygons = [one for one in getattr(area, "geoms", [area]) if isinstance(one, Polygon) and not one.is_empty]
+    if not polygons:
+        raise InvalidInput("the shapes have nothing in common", errors={"within": ["the shapes have nothing in common"]})
+    return MultiPolygon(polygons)
+
+
+def _bounds(bounds: Bounds, crs: Crs) -> Bounds:
+    if crs == "wgs84":
+        return bounds
+    low, high = to_wgs84(Point(bounds.west, bounds.south), crs), to_wgs84(Point(bounds.east, bounds.north), crs)
+    return Bounds(low.lon, low.lat, high.lon, high.lat)
+
+
+def _in_wgs84(area: MultiPolygon, crs: Crs) -> MultiPolygon:
+    if crs == "wgs84":
+        return area
+
+    def moved(lonlat: Any) -> Any:
+        return np.array([(point.lon, point.lat) for point in (to_wgs84(Point(lon, lat), crs) for lon, lat in lonlat)]).reshape(-1, 2)
+
+    return shapely.transform(area, moved)
+
+
+def _circle(area: MultiPolygon | None, cells: Sequence[int]) -> tuple[Point, float]:
+    """A middle and a radius in metres that hold the area, or where there is none the cells."""
+    if area is not None:
+        circles = [one.circle() for one in bounds_of(area)]
+    else:
+        circles = [(centre_of(cell), _CELL_RADIUS_EDGES * edge_m(resolution_of(cell))) for cell in cells]
+    if len(circles) == 1:
+        return circles[0]
+    # The middle of all middles, as directions from the centre of the earth: right across the date line too.
+    lon, lat = np.radians([point.lon for point, _ in circles]), np.radians([point.lat for point, _ in circles])
+    x, y, z = (np.cos(lat) * np.cos(lon)).mean(), (np.cos(lat) * np.sin(lon)).mean(), np.sin(lat).mean()
+    middle = Point(math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y))))
+    away = distances_m(middle, np.array([(point.lon, point.lat) for point, _ in circles]))
+    return middle, float((away + np.array([radius for _, radius in circles])).max())

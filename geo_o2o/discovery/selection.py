@@ -1,0 +1,253 @@
+"""Which rows of a snapshot pass the filters of a question: boolean columns, and views that keep only the rows that pass. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..shelf.snapshot import NEVER, NOTHING, Snapshot, minutes
+from ..stores.categories import codes_by_id
+from ..stores.words import NEEDED, OF
+from .question import Filters, Kind, Question, Words
+from .ranking import LAST, LOWEST_STARS, MILLI, STAR_SPAN, Profile
+
+Array = NDArray[Any]
+# Below this many rows looking at all of them is quicker than choosing among blocks.
+_FEW = 512
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The rows of one snapshot that pass the filters, with the part of their order that does not depend on the place of the question.
+
+    stores: of each row, its store; offers: its placement (None where stores are asked for). xyz: where it is, shape (n, 3).
+    points: of rating and words together. fixed: the order's key where that is not about distance, else None.
+    """
+
+    snapshot: Snapshot
+    stores: Array
+    offers: Array | None
+    xyz: Array
+    points: Array
+    rating_points: Array
+    bayes_milli: Array
+    fixed: Array | None
+
+    def __len__(self) -> int:
+        return len(self.stores)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds beside the snapshot."""
+        arrays = (self.stores, self.offers, self.xyz, self.points, self.rating_points, self.bayes_milli, self.fixed)
+        return sum(one.nbytes for one in arrays if one is not None) + 500
+
+    @cached_property
+    def best(self) -> int:
+        """The most points, or the smallest fixed key, of any row."""
+        return int(self.points.max() if self.fixed is None else self.fixed.min()) if len(self) else 0
+
+    @cached_property
+    def blocks(self) -> Blocks | None:
+        """Neighbouring rows as blocks; None where there are too few for that."""
+        if len(self) <= _FEW:
+            return None
+        block = np.searchsorted(self.snapshot.blocks, self.stores, side="right")
+        start = np.flatnonzero(np.concatenate([[True], block[1:] != block[:-1]]))
+        count = np.diff(np.append(start, len(self)))
+        centre = np.add.reduceat(self.xyz, start) / count[:, None]
+        away = np.sqrt(((self.xyz - np.repeat(centre, count, axis=0)) ** 2).sum(axis=1))
+        best = np.maximum.reduceat(self.points, start)
+        return Blocks(start, count, centre, np.maximum.reduceat(away, start), best)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """start, count: which rows. centre (n, 3), radius: a ball around them, metres. best: the most points of any of them."""
+
+    start: Array
+    count: Array
+    centre: Array
+    radius: Array
+    best: Array
+
+    def rows(self, chosen: Array) -> Array:
+        """The rows of the chosen blocks, in order."""
+        start, count = self.start[chosen], self.count[chosen]
+        before = np.cumsum(count)
+        total = int(before[-1]) if len(before) else 0
+        return np.arange(total) + np.repeat(start - (before - count), count)
+
+
+def view_key(question: Question) -> tuple[Any, ...]:
+    """All that a view depends on beside its snapshot."""
+    return (question.kind, question.filters, question.profile.name, question.words, question.sort)
+
+
+def view_of(snapshot: Snapshot, question: Question) -> View:
+    """The rows that pass, in the order of the snapshot."""
+    filters, profile = question.filters, question.profile
+    passing = _stores_pass(snapshot, filters, kind=question.kind)
+    offers: Array | None = None
+    if question.kind == "offers":
+        chosen = _offers_pass(snapshot, filters)
+        if filters.category_ids is not None:
+            chosen &= _lookup(filters.category_ids)[snapshot["offer_category"]]
+        if passing is not None:
+            chosen &= passing[snapshot["offer_store"]]
+        offers = np.flatnonzero(chosen).astype(np.int32)
+        stores = snapshot["offer_store"][offers]
+    elif passing is None:
+        stores = np.arange(snapshot.store_count, dtype=np.int32)
+    else:
+        stores = np.flatnonzero(passing).astype(np.int32)
+    text: Array | None = None
+    if question.words is not None:
+        found = _found(snapshot, question.words, stores, offers)
+        asked = len(question.words.grams)
+        kept = OF * found >= NEEDED * asked
+        stores, found, offers = stores[kept], found[kept], None if offers is None else offers[kept]
+        text = _half_even(profile.text_weight * (OF * found - NEEDED * asked), (OF - NEEDED) * asked)
+    bayes, rating = rating_columns(snapshot, profile)
+    everything = len(stores) == snapshot.store_count and offers is None
+    xyz = snapshot["xyz"] if everything else snapshot["xyz"][stores]
+    own_rating = rating if everything else rating[stores]
+    return View(
+        snapshot, stores, offers, xyz, own_rating if text is None else own_rating + text.astype(np.int32), own_rating,
+        bayes if everything else bayes[stores], _fixed_key(snapshot, question, stores, offers, bayes),
+    )  # fmt: skip
+
+
+def rating_columns(snapshot: Snapshot, profile: Profile) -> tuple[Array, Array]:
+    """Rating after the prior in thousandths of a star, and rating points, of every store."""
+    key = ("rating", profile.name)
+    found = snapshot.views.get(key)
+    if found is None:
+        priors = np.array([0, *profile.prior_ratings_milli], dtype=np.int64)
+        bayes = _half_even(priors[snapshot["category"]] + snapshot["rating_sum"] * MILLI, profile.prior_count + snapshot["rating_count"])
+        points = _half_even(profile.rating_weight * (bayes - LOWEST_STARS * MILLI), STAR_SPAN * MILLI)
+        found = snapshot.views[key] = bayes.astype(np.int32), points.astype(np.int32)
+    return found
+
+
+def _fixed_key(snapshot: Snapshot, question: Question, stores: Array, offers: Array | None, bayes: Array) -> Array | None:
+    match question.sort:
+        case "rating":
+            return -bayes[stores].astype(np.int64)
+        case "price":
+            price = snapshot["price_band"][stores].astype(np.int64) if offers is None else snapshot["price"][offers]
+            return np.where(price == (0 if offers is None else NOTHING), LAST, price)
+        case "ending_soon" if offers is not None:
+            until = snapshot["valid_until"][offers].astype(np.int64)
+            return np.where(until == NEVER, LAST, until)
+    return None
+
+
+def _stores_pass(snapshot: Snapshot, filters: Filters, *, kind: Kind) -> Array | None:
+    """Of every store whether it passes; None where nothing is asked of it."""
+    parts: list[Array] = []
+    if filters.category_ids is not None and kind == "stores":
+        parts.append(_lookup(filters.category_ids)[snapshot["category"]])
+    if filters.open_from is not None:
+        state = snapshot.open_through(minutes(filters.open_from), minutes(filters.open_until or filters.open_from))
+        parts.append(state[snapshot["hours_id"]] == 1)
+    if filters.brands:
+        parts.append(_one_of(snapshot, "brands", "brand", filters.brands))
+    if filters.chains:
+        below = [word for word in snapshot.words["chains"] if any(word == one or word.startswith(one + ".") for one in filters.chains)]
+        parts.append(_one_of(snapshot, "chains", "chain", below))
+    if filters.merchant_id is not None:
+        parts.append(_one_of(snapshot, "merchants", "merchant_id", [str(filters.merchant_id)]))
+    if filters.price_bands:
+        parts.append(np.isin(snapshot["price_band"], filters.price_bands))
+    if filters.min_rating_milli is not None:
+        count = snapshot["rating_count"].astype(np.int64)
+        parts.append((count > 0) & (snapshot["rating_sum"].astype(np.int64) * 1000 >= filters.min_rating_milli * count))
+    if filters.min_rating_count is not None:
+        parts.append(snapshot["rating_count"] >= filters.min_rating_count)
+    parts += _tags_pass(snapshot, filters)
+    if kind == "stores":
+        if filters.sample is not None:
+            parts.append(snapshot["rating_sample"] == filters.sample)
+        if filters.asks_of_offers:
+            has = np.zeros(snapshot.store_count, dtype=bool)
+            has[snapshot["offer_store"][_offers_pass(snapshot, filters, sample=False)]] = True
+            parts.append(has)
+    return np.logical_and.reduce(parts) if parts else None
+
+
+def _tags_pass(snapshot: Snapshot, filters: Filters) -> list[Array]:
+    parts: list[Array] = []
+    if filters.tags_any:
+        parts.append(np.logical_or.reduce([_tagged(snapshot, tag) for tag in filters.tags_any]))
+    parts += [_tagged(snapshot, tag) for tag in filters.tags_all]
+    parts += [~_tagged(snapshot, tag) for tag in filters.tags_none]
+    return parts
+
+
+def _offers_pass(snapshot: Snapshot, filters: Filters, *, sample: bool = True) -> Array:
+    """Of every placement whether its offer holds at the moment and passes. sample: whether that filter is about offers."""
+    at = minutes(filters.at)
+    passing = (snapshot["valid_from"] <= at) & (snapshot["valid_until"] > at)
+    if filters.price_max is not None:
+        passing &= (snapshot["price"] != NOTHING) & (snapshot["price"] <= filters.price_max)
+    if filters.currency is not None:
+        passing &= _one_of(snapshot, "currencies", "currency", [filters.currency])
+    if filters.offer_kinds:
+        passing &= _one_of(snapshot, "kinds", "kind", filters.offer_kinds)
+    if filters.discount_min is not None:
+        passing &= snapshot["discount"] >= filters.discount_min
+    if sample and filters.sample is not None:
+        passing &= snapshot["sample"] == filters.sample
+    return np.asarray(passing)
+
+
+def _one_of(snapshot: Snapshot, words: str, column: str, wanted: Sequence[str]) -> Array:
+    known = snapshot.words[words]
+    return np.isin(snapshot[column], [number for number, word in enumerate(known) if word in wanted])
+
+
+def _tagged(snapshot: Snapshot, tag: str) -> Array:
+    has = np.zeros(snapshot.store_count, dtype=bool)
+    if tag in snapshot.words["tags"]:
+        places = np.flatnonzero(snapshot["tag"] == snapshot.words["tags"].index(tag))
+        has[np.searchsorted(snapshot["tag_start"], places, side="right") - 1] = True
+    return has
+
+
+def _found(snapshot: Snapshot, words: Words, stores: Array, offers: Array | None) -> Array:
+    """How many of the asked grams each row has: in its own names, its offer's title or, where that is more, its category's names."""
+    has = _having(snapshot["gram_start"], snapshot["gram"], words.grams)[:, stores]
+    category = snapshot["category"][stores]
+    if offers is not None:
+        has |= _having(snapshot["offer_gram_start"], snapshot["offer_gram"], words.grams)[:, offers]
+        category = snapshot["offer_category"][offers]
+    by_category = np.zeros(max(codes_by_id()) + 1, dtype=np.int64)
+    for id_, number in words.category_found:
+        by_category[id_] = number
+    return np.asarray(np.maximum(has.sum(axis=0), by_category[category]))
+
+
+def _having(start: Array, grams: Array, wanted: Sequence[int]) -> Array:
+    """For each wanted gram (first axis) which rows have it."""
+    has = np.zeros((len(wanted), len(start) - 1), dtype=bool)
+    places = np.flatnonzero(np.isin(grams, wanted))
+    if len(places):
+        has[np.searchsorted(wanted, grams[places]), np.searchsorted(start, places, side="right") - 1] = True
+    return has
+
+
+def _lookup(ids: Sequence[int]) -> Array:
+    table = np.zeros(max(codes_by_id()) + 1, dtype=bool)
+    table[list(ids)] = True
+    return table
+
+
+def _half_even(numerator: Array, denominator: Array | int) -> Array:
+    """Exact: of numbers this size a double's quotient lies on a half only where the true one does."""
+    return np.rint(np.asarray(numerator, dtype=np.int64) / denominator).astype(np.int64)

@@ -1,0 +1,370 @@
+"""Answers a question from snapshots: cells in the order of their nearness, until nothing farther can matter. Exact, and pure.
+
+Each cell gives a view (selection.py). Straight lines through the earth measure its rows to a thousandth of a millimetre near by; where that
+leaves open to which whole metre a row belongs, or on which side of the radius it lies, the geodesic decides.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import h3.api.basic_int as h3
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from ..changes.service import VERSIONED_RESOLUTION
+from ..geo.cells import cell_of, centre_of, descendants
+from ..geo.distance import LONGEST_CHORD_M, distances_m, to_ecef, way_error_m, way_m
+from ..shelf.snapshot import Snapshot
+from .question import Question
+from .ranking import Score
+from .selection import Blocks, View, view_key, view_of
+
+Array = NDArray[Any]
+Shelf = Callable[[int], Snapshot]
+
+# A key of the order and a distance in one number: the farthest distance has 18 bits.
+_DISTANCE_BITS = 18
+_NO_KEY = np.iinfo(np.int64).max
+_EDGE_M = h3.average_hexagon_edge_length(VERSIONED_RESOLUTION, unit="m")
+# The farthest a store can be from the middle of its cell, in mean edges (measured on cells of every kind: 1.143; tests repeat it).
+_CELL_RADIUS_M = 1.2 * _EDGE_M
+# Middles of neighbouring cells are at least this far apart (H3's own table of extremes: edges shrink to 0.72 of the mean).
+_NARROWEST_STEP_M = 1.5 * 0.7 * _EDGE_M
+# Rings of cells around the one that is asked from: most questions end within the first.
+_DISKS = (1, 3, 8, 20, 50, 130)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One row of an answer. store, offer: rows of the snapshot; offer is None where stores are asked for."""
+
+    snapshot: Snapshot
+    store: int
+    offer: int | None
+    distance_m: int
+    score: Score
+    key: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """Rows of one view that are near enough. order: key and distance in one number."""
+
+    view: View
+    rows: Array
+    order: Array
+
+
+class Views:
+    """Views that were made lately, up to so many bytes; one for each process."""
+
+    def __init__(self, most_bytes: int):
+        self._most_bytes, self._bytes = most_bytes, 0
+        self._kept: OrderedDict[Any, View] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, snapshot: Snapshot, question: Question, key: tuple[Any, ...]) -> View:
+        whole = (snapshot.cell, snapshot.version, key)
+        view = self._kept.get(whole)
+        if view is not None and view.snapshot is snapshot:
+            return view
+        view = view_of(snapshot, question)
+        with self._lock:
+            replaced = self._kept.pop(whole, None)
+            self._kept[whole] = view
+            self._bytes += view.size - (replaced.size if replaced else 0)
+            while self._bytes > self._most_bytes and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].size
+        return view
+
+
+class Walk:
+    """One question on its way through the cells."""
+
+    def __init__(self, question: Question, shelf: Shelf, views: Views):
+        self.question, self._shelf, self._views = question, shelf, views
+        self._where = question.where
+        self._key = view_key(question)
+        self._lonlat = (self._where.origin.lon, self._where.origin.lat)
+        self._origin = to_ecef(np.array([self._lonlat]))[0]
+        self._found: list[_Found] = []
+        self._after = None if question.after is None else (question.after.key << _DISTANCE_BITS) + question.after.distance_m
+        if self._where.area is not None:
+            shapely.prepare(self._where.area)
+
+    def page(self) -> list[Hit]:
+        """The best `limit` hits behind the cursor, best first."""
+        worst = _NO_KEY
+        for lower_m, cell in self._cells():
+            if self._bound(None, lower_m) > worst:
+                break
+            view = self._view(cell)
+            if view is not None and self._bound(view.best, self._nearest_m(view, lower_m)) <= worst:
+                worst = self._take(view, worst)
+        return [self._hit(*one) for one in self._ordered(self.question.limit)]
+
+    def everything(self) -> list[tuple[View, int]]:
+        """Every hit as a row of a view, each offer at its best store, in order."""
+        for _, cell in self._cells():
+            view = self._view(cell)
+            if view is not None:
+                self._measure(view, None)
+        return [(found.view, row) for found, row, _ in self._ordered(None)]
+
+    # --- cells ---------------------------------------------------------------------------------------------------------------
+
+    def _cells(self) -> Iterator[tuple[float, int]]:
+        """Every cell that may hold a hit, with a distance that none of its stores is nearer than; the nearest first."""
+        where, seen = self._where, set()
+        home = cell_of(where.origin, VERSIONED_RESOLUTION)
+        for rings in _DISKS:
+            cells, centres = _disk(home, rings)
+            lower = np.maximum(way_m(((centres - self._origin) ** 2).sum(axis=1)) - _CELL_RADIUS_M, 0.0)
+            # Beyond this the next disk may hold something nearer.
+            sure_m = (rings + 1) * _NARROWEST_STEP_M - 2 * _CELL_RADIUS_M
+            for place in np.argsort(lower, kind="stable").tolist():
+                cell, lower_m = cells[place], float(lower[place])
+                if lower_m > where.radius_m:
+                    break
+                if cell not in seen and lower_m <= max(sure_m, 0.0):
+                    seen.add(cell)
+                    yield lower_m, cell
+            if sure_m > where.radius_m:
+                return
+
+    def _view(self, cell: int) -> View | None:
+        snapshot = self._shelf(cell)
+        if not snapshot.store_count:
+            return None
+        view = self._views.of(snapshot, self.question, self._key)
+        return view if len(view) else None
+
+    def _nearest_m(self, view: View, lower_m: float) -> float:
+        centre, radius = view.snapshot.circle
+        straight = float(np.sqrt(((centre - self._origin) ** 2).sum()))
+        return max(lower_m, straight - radius - 0.01)
+
+    def _bound(self, best: int | None, nearest_m: float) -> int:
+        """The smallest order that a row can have which is not nearer. best: of the rows; None where that is not known."""
+        question, metres = self.question, max(int(nearest_m), 0)
+        if question.sort == "distance":
+            return (metres << _DISTANCE_BITS) + metres
+        if question.sort != "points":
+            return ((-(1 << 42) if best is None else best) << _DISTANCE_BITS) + metres
+        most = question.profile.rating_weight + (question.profile.text_weight if question.words else 0) if best is None else best
+        points = int(question.profile.points_by_metre[min(metres, int(LONGEST_CHORD_M))]) + most
+        return (-points << _DISTANCE_BITS) + metres
+
+    # --- rows ----------------------------------------------------------------------------------------------------------------
+
+    def _take(self, view: View, worst: int) -> int:
+        """Measures what may still belong on the page; returns the order that a row needs from now on."""
+        blocks = view.blocks
+        if blocks is None or self.question.sort not in ("points", "distance"):
+            self._measure(view, None)
+            return self._worst()
+        nearest = np.maximum(np.sqrt(((blocks.centre - self._origin) ** 2).sum(axis=1)) - blocks.radius - 0.01, 0.0)
+        first = np.zeros(len(nearest), dtype=bool)
+        order = np.argsort(nearest)
+        enough = int(np.searchsorted(np.cumsum(blocks.count[order]), 6 * self.question.limit)) + 1
+        first[order[:enough]] = True
+        if worst == _NO_KEY:
+            self._measure(view, blocks.rows(np.flatnonzero(first)))
+            worst = self._worst()
+        else:
+            first[:] = False
+        rest = np.flatnonzero(~first & (self._bounds(blocks, nearest) <= worst) & (nearest <= self._where.radius_m))
+        if len(rest):
+            self._measure(view, blocks.rows(rest))
+            worst = self._worst()
+        return worst
+
+    def _bounds(self, blocks: Blocks, nearest: Array) -> Array:
+        metres = np.minimum(nearest, LONGEST_CHORD_M).astype(np.int64)
+        if self.question.sort == "distance":
+            return (metres << _DISTANCE_BITS) + metres
+        return -((self.question.profile.points_by_metre[metres].astype(np.int64) + blocks.best) << _DISTANCE_BITS)
+
+    def _measure(self, view: View, rows: Array | None) -> None:
+        """Measures rows of a view and keeps those that the question's place and cursor let pass."""
+        where = self._where
+        straight = (view.xyz if rows is None else view.xyz[rows]) - self._origin
+        metres = way_m(np.einsum("ij,ij->i", straight, straight))
+        self._settle(view, rows, metres)
+        distance = np.rint(metres).astype(np.int64)
+        if self.question.sort == "points":
+            points = view.points if rows is None else view.points[rows]
+            order = distance - ((self.question.profile.points_by_metre[distance] + points).astype(np.int64) << _DISTANCE_BITS)
+        else:
+            fixed = distance if view.fixed is None else view.fixed if rows is None else view.fixed[rows]
+            order = (fixed << _DISTANCE_BITS) + distance
+        keep = metres <= where.radius_m
+        if where.min_radius_m:
+            keep &= metres >= where.min_radius_m
+        kept = np.flatnonzero(keep)
+        chosen = kept if rows is None else rows[kept]
+        order = order[kept]
+        if where.area is not None or where.cells or where.serves or self.question.exclude or self._after is not None:
+            inside = self._inside(view, chosen, metres[kept], order)
+            chosen, order = chosen[inside], order[inside]
+        if len(chosen):
+            self._found.append(_Found(view, chosen, order))
+
+    def _settle(self, view: View, rows: Array | None, metres: Array) -> None:
+        """Where a straight line cannot tell, the geodesic does."""
+        where = self._where
+        unsure_m = way_error_m(min(float(metres.max(initial=0.0)), LONGEST_CHORD_M))
+        unsure = np.abs(metres - np.floor(metres) - 0.5) <= unsure_m
+        for edge_m in (where.radius_m, where.min_radius_m):
+            unsure |= np.abs(metres - edge_m) <= unsure_m
+        if where.serves:
+            unsure[:] = True
+        places = np.flatnonzero(unsure)
+        if len(places):
+            stores = view.stores[places if rows is None else rows[places]]
+            lonlat = np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]])
+            metres[places] = distances_m(where.origin, lonlat)
+
+    def _inside(self, view: View, rows: Array, metres: Array, order: Array) -> Array:
+        """Of rows near enough, which also lie in the area and the cells, serve the place, are not excluded and come after the cursor."""
+        where, snapshot, stores = self._where, view.snapshot, view.stores[rows]
+        keep = np.ones(len(rows), dtype=bool)
+        if where.area is not None:
+            keep &= shapely.intersects_xy(where.area, snapshot["lon"][stores], snapshot["lat"][stores])
+        if where.cells:
+            keep &= _in_cells(where.cells, snapshot["cell"][stores])
+        if where.serves:
+            keep &= (metres <= snapshot["service_radius_m"][stores]) | self._served_by_area(snapshot)[stores]
+        if self.question.exclude:
+            high, low = _ids(view, rows)
+            for one in self.question.exclude:
+                keep &= (high != np.uint64(one.int >> 64)) | (low != np.uint64(one.int & ((1 << 64) - 1)))
+        if self._after is not None and self.question.after is not None:
+            later = order > self._after
+            same = np.flatnonzero(order == self._after)
+            if len(same):
+                high, low = _ids(view, rows[same])
+                last = self.question.after.id.int
+                last_high, last_low = np.uint64(last >> 64), np.uint64(last & ((1 << 64) - 1))
+                later[same] = (high > last_high) | ((high == last_high) & (low > last_low))
+            if view.offers is not None:
+                # An offer of many stores may have been on an earlier page, at a better store: that is seen when all are in order.
+                later |= snapshot["store_count"][view.offers[rows]] > 1
+            keep &= later
+        return keep
+
+    def _served_by_area(self, snapshot: Snapshot) -> Array:
+        number = snapshot["service_area"]
+        inside = np.zeros(len(snapshot.areas) + 1, dtype=bool)
+        if snapshot.areas:
+            inside[:-1] = shapely.intersects_xy(np.array(snapshot.areas, dtype=object), *self._lonlat)
+        return np.asarray(inside[number])
+
+    # --- order ---------------------------------------------------------------------------------------------------------------
+
+    def _worst(self) -> int:
+        """The order of the last row of the page, as far as it is known."""
+        limit = self.question.limit
+        if self.question.kind == "offers":
+            return self._worst_of_offers()
+        orders = self._found[0].order if len(self._found) == 1 else np.concatenate([one.order for one in self._found]) if self._found else np.zeros(0)
+        return int(np.partition(orders, limit - 1)[limit - 1]) if len(orders) >= limit else _NO_KEY
+
+    def _worst_of_offers(self) -> int:
+        found = self._ordered(self.question.limit)
+        return int(found[-1][2]) if len(found) == self.question.limit else _NO_KEY
+
+    def _ordered(self, limit: int | None) -> list[tuple[_Found, int, int]]:
+        """The found rows in order, an offer once, those after the cursor: (where it was found, row of its view, order)."""
+        if not self._found:
+            return []
+        orders = np.concatenate([one.order for one in self._found])
+        source = np.repeat(np.arange(len(self._found)), [len(one.rows) for one in self._found])
+        row = np.concatenate([one.rows for one in self._found])
+        wanted = len(orders) if limit is None else limit
+        offers = self.question.kind == "offers"
+        # Offers of many stores come more than once: so more rows are looked at than wanted, and still more where those do not suffice.
+        taken = 2 * wanted + 16 if offers else wanted
+        while True:
+            if taken < len(orders):
+                last = np.partition(orders, taken - 1)[taken - 1]
+                near = np.flatnonzero(orders <= last)
+            else:
+                near = np.arange(len(orders))
+            found = self._sorted(orders[near], source[near], row[near], once=offers)
+            if limit is None or len(found) >= wanted or len(near) == len(orders):
+                return found[:wanted]
+            taken *= 4
+
+    def _sorted(self, orders: Array, source: Array, rows: Array, *, once: bool) -> list[tuple[_Found, int, int]]:
+        high, low = np.zeros(len(rows), dtype=np.uint64), np.zeros(len(rows), dtype=np.uint64)
+        store_high, store_low = high, low
+        if once:
+            store_high, store_low = high.copy(), low.copy()
+        for number in np.unique(source).tolist():
+            mine = source == number
+            view = self._found[number].view
+            high[mine], low[mine] = _ids(view, rows[mine])
+            if once:
+                stores = view.stores[rows[mine]]
+                store_high[mine], store_low[mine] = view.snapshot["id_high"][stores], view.snapshot["id_low"][stores]
+        sequence = np.lexsort((store_low, store_high, low, high, orders) if once else (low, high, orders))
+        found = [(self._found[number], row, order) for number, row, order in zip(
+            source[sequence].tolist(), rows[sequence].tolist(), orders[sequence].tolist(), strict=True)]  # fmt: skip
+        return self._once(found, high[sequence].tolist(), low[sequence].tolist()) if once else found
+
+    def _once(self, found: list[tuple[_Found, int, int]], high: list[int], low: list[int]) -> list[tuple[_Found, int, int]]:
+        """Each offer at the first, and so the best, of its stores; without those of the pages before."""
+        seen: set[tuple[int, int]] = set()
+        kept = []
+        after, last = self._after, self.question.after
+        for one, *id_ in zip(found, high, low, strict=True):
+            offer = (id_[0], id_[1])
+            if offer in seen:
+                continue
+            seen.add(offer)
+            if after is None or last is None or (one[2], (offer[0] << 64) | offer[1]) > (after, last.id.int):
+                kept.append(one)
+        return kept
+
+    def _hit(self, found: _Found, row: int, order: int) -> Hit:
+        view, profile = found.view, self.question.profile
+        distance_m = order & ((1 << _DISTANCE_BITS) - 1)
+        points, rating = int(view.points[row]), int(view.rating_points[row])
+        distance = int(profile.points_by_metre[distance_m])
+        text = points - rating if self.question.words else None
+        score = Score(distance + points, distance, rating, int(view.bayes_milli[row]), text)
+        offer = None if view.offers is None else int(view.offers[row])
+        return Hit(view.snapshot, int(view.stores[row]), offer, distance_m, score, order >> _DISTANCE_BITS)
+
+
+def _ids(view: View, rows: Array) -> tuple[Array, Array]:
+    snapshot = view.snapshot
+    if view.offers is None:
+        stores = view.stores[rows]
+        return snapshot["id_high"][stores], snapshot["id_low"][stores]
+    offers = view.offers[rows]
+    return snapshot["offer_high"][offers], snapshot["offer_low"][offers]
+
+
+def _in_cells(cells: tuple[int, ...], stored: Array) -> Array:
+    inside = np.zeros(len(stored), dtype=bool)
+    for cell in cells:
+        first, last = descendants(cell)
+        inside |= (stored >= first) & (stored <= last)
+    return inside
+
+
+@lru_cache(maxsize=2_048)
+def _disk(home: int, rings: int) -> tuple[list[int], Array]:
+    """The cells up to so many rings around one, and their middles, earth-centred."""
+    cells = h3.grid_disk(home, rings)
+    centres = [centre_of(cell) for cell in cells]
+    return cells, to_ecef(np.array([(one.lon, one.lat) for one in centres]))

@@ -1,0 +1,435 @@
+"""The shelf of one process: which snapshots it has, whether they are fresh, and who builds what is missing.
+
+A request only looks: it takes a snapshot or learns that there is none, and is then answered by SQL. A thread of its own maps files,
+builds what no process has built yet, and builds anew what has changed. Files are shared by all processes of a host.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ..changes.queries import versions_of_shards, versions_within
+from ..changes.service import CHANNEL, parse_told
+from ..geo.cells import SHARD_RESOLUTION, parent
+from ..listen import Listener
+from . import queries
+from .snapshot import BrokenFile, Snapshot, empty, load, pack, save
+
+_log = logging.getLogger("geo_o2o")
+# Cells of one of these share a file, about 250 square kilometres: the country has thousands of those and not a million.
+GROUP_RESOLUTION = 5
+# After so many cells of a group were built anew, each in a file of its own, the group is written as one file again.
+_MOST_SINGLE = 12
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_RETRY_S = 5.0
+_TICKS_PER_STALENESS = 4
+_SWEEP_S = 10.0
+
+
+class NotOnShelf(Exception):
+    """A snapshot that the question needs is not there, or may be older than allowed: ask the database."""
+
+
+@dataclass(frozen=True)
+class ShelfState:
+    """For health and metrics. trouble: what keeps the shelf from being written, in words."""
+
+    cells: int
+    stores: int
+    offers: int
+    bytes: int
+    trouble: str | None
+
+
+class Shelf:
+    """See above.
+
+    reader: opens a transaction that sees one moment of the database. url: where to listen; None looks at every version anew for each
+    question (tests, whose transactions nobody else can see). staleness_s: no answer is older, unless the database is away.
+    """
+
+    def __init__(self, folder: Path, *, reader: Callable[[], AbstractContextManager[Session]], url: str | None, staleness_s: float, most_bytes: int):
+        self._folder, self._reader, self._staleness_s, self._most_bytes = folder, reader, staleness_s, most_bytes
+        self._kept: dict[int, Snapshot] = {}
+        # Of groups that were looked at: version by cell. A cell that is not named has never held anything.
+        self._groups: dict[int, dict[int, int]] = {}
+        # Newer versions that were heard of, and when; taken out when the snapshot of that version stands.
+        self._newer: dict[int, tuple[int, float]] = {}
+        self._work: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._waiting: set[int] = set()
+        self._used: set[int] = set()
+        self._files: dict[int, Path] = {}
+        self._single: dict[int, set[int]] = {}
+        self._trouble: str | None = None
+        self._owner = 0
+        self._starting, self._learning = threading.Lock(), threading.Lock()
+        self._swept_at = 0.0
+        self.listener = (
+            Listener(url, CHANNEL, told=self._hear, look=self._look, every_s=staleness_s / _TICKS_PER_STALENESS, patience_s=staleness_s)
+            if url
+            else None
+        )
+
+    # --- for requests --------------------------------------------------------------------------------------------------------
+
+    def open(self) -> float | None:
+        """To be called before a question: None where the shelf is fresh, else the age in seconds of what it last knew for certain.
+
+        Raises NotOnShelf where it knows nothing yet.
+        """
+        if self.listener is None:
+            self._look()
+            return None
+        if self._owner != os.getpid():
+            self._start()
+        age_s = time.monotonic() - self.listener.heard_at
+        if age_s <= self._staleness_s:
+            return None
+        if not self.listener.heard_at:
+            raise NotOnShelf("the listener has not heard from the database yet")
+        return age_s
+
+    def snapshot(self, cell: int) -> Snapshot:
+        """The snapshot of a cell. Raises NotOnShelf."""
+        found = self._kept.get(cell)
+        if found is None:
+            group = parent(cell, GROUP_RESOLUTION)
+            if group not in self._groups:
+                self._want(group)
+                if group not in self._groups:
+                    raise NotOnShelf(f"group {group:x} is not on the shelf yet")
+            found = self._kept.get(cell)
+            if found is None:
+                return self._nothing(cell)
+        if cell in self._newer and self._is_too_old(cell, found):
+            raise NotOnShelf(f"cell {cell:x} has changed")
+        if not found.is_whole():
+            self._drop(cell)
+            raise NotOnShelf(f"the file of cell {cell:x} was cut")
+        self._used.add(cell)
+        return found
+
+    def state(self) -> ShelfState:
+        kept = list(self._kept.values())
+        size = sum({id(one.file): one.size for one in kept}.values())
+        trouble = self._trouble or self._probe()
+        return ShelfState(len(kept), sum(one.store_count for one in kept), sum(one.offer_count for one in kept), size, trouble)
+
+    def forget(self) -> None:
+        """Empties the shelf of this process and of the folder."""
+        for kept in (self._kept, self._groups, self._newer, self._files, self._single):
+            kept.clear()
+        self._waiting.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def close(self) -> None:
+        if self.listener is not None:
+            self.listener.stop()
+            self._work.put(None)
+
+    def _nothing(self, cell: int) -> Snapshot:
+        if cell in self._newer and self._is_too_old(cell, None):
+            raise NotOnShelf(f"cell {cell:x} has its first store")
+        return _EMPTY
+
+    def _is_too_old(self, cell: int, found: Snapshot | None) -> bool:
+        known = self._newer.get(cell)
+        if known is None or (found is not None and found.version >= known[0]):
+            return False
+        away = self.listener is not None and self.listener.away
+        return not away and time.monotonic() - known[1] > self._staleness_s
+
+    def _want(self, group: int) -> None:
+        if self.listener is None:
+            self._bring(group)
+        elif group not in self._waiting and not self.listener.away:
+            self._waiting.add(group)
+            self._work.put(group)
+
+    # --- hearing of changes --------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._owner == os.getpid() or self.listener is None:
+                return
+            self._owner = os.getpid()
+            self._prepare_folder()
+            threading.Thread(target=self._build_forever, name="shelf", daemon=True).start()
+            self.listener.start()
+            for group in self._groups_in_files():
+                self._want(group)
+
+    def _hear(self, text: str) -> None:
+        """A transaction raised some versions."""
+        told = parse_told(text)
+        if told is None:
+            self._look()
+            return
+        for cell, version in told.items():
+            self._learn(cell, version)
+
+    def _learn(self, cell: int, version: int) -> None:
+        group = parent(cell, GROUP_RESOLUTION)
+        if self.listener is None or not (group in self._groups or group in self._waiting):
+            return
+        with self._learning:
+            found = self._kept.get(cell)
+            if found is not None and found.version == version:
+                return
+            # The change was committed after the last moment of which everything was known: from there on its age counts.
+            sure_at = self._newer[cell][1] if cell in self._newer else self.listener.heard_at
+            self._newer[cell] = (version, sure_at)
+        self._work.put(cell)
+
+    def _look(self) -> None:
+        """Reads the versions of all groups on the shelf: some notification may have been missed."""
+        known = {cell: version for versions in list(self._groups.values()) for cell, version in list(versions.items())}
+        groups = set(self._groups)
+        if not groups:
+            return
+        with self._reader() as session:
+            present = versions_of_shards(session, sorted({parent(group, SHARD_RESOLUTION) for group in groups}))
+            changed = {cell: version for cell, version in present.items() if version != known.get(cell) and parent(cell, GROUP_RESOLUTION) in groups}
+            if self.listener is None:
+                self._rebuild(session, changed)
+        if self.listener is not None:
+            for cell, version in changed.items():
+                self._learn(cell, version)
+
+    # --- building ------------------------------------------------------------------------------------------------------------
+
+    def _build_forever(self) -> None:
+        while True:
+            try:
+                wanted = self._work.get(timeout=_SWEEP_S)
+            except queue.Empty:
+                self._sweep()
+                continue
+            if wanted is None:
+                return
+            try:
+                self._build_one(wanted)
+            except (SQLAlchemyError, OSError) as failure:
+                self._note_trouble(failure)
+                time.sleep(min(_RETRY_S, self._staleness_s))
+                if wanted in self._newer:
+                    self._work.put(wanted)
+            except Exception:
+                _log.exception("the shelf could not be built")
+            finally:
+                self._waiting.discard(wanted)
+
+    def _build_one(self, wanted: int) -> None:
+        if wanted in self._newer:
+            with self._reader() as session:
+                self._rebuild(session, {wanted: self._newer[wanted][0]})
+        elif wanted not in self._groups and parent(wanted, GROUP_RESOLUTION) == wanted:
+            self._bring(wanted)
+        if time.monotonic() - self._swept_at > _SWEEP_S:
+            self._sweep()
+
+    def _bring(self, group: int) -> None:
+        """Puts a group on the shelf: from its file where one is there and its cells have not changed, else from the database."""
+        with self._locked(group), self._reader() as session:
+            present = versions_within(session, group)
+            snapshots = self._from_files(group, present)
+            missing = {cell: version for cell, version in present.items() if cell not in snapshots}
+            if len(missing) > _MOST_SINGLE or (missing and not snapshots):
+                snapshots = self._built(session, list(present))
+                self._save_group(group, snapshots)
+            elif missing:
+                snapshots |= {cell: self._saved_alone(one) for cell, one in self._built(session, list(missing)).items()}
+        self._kept.update(snapshots)
+        self._groups[group] = {cell: snapshots[cell].version if cell in snapshots else version for cell, version in present.items()}
+        if self.listener is not None:
+            # What changed while it was built was told to nobody: until now the group was not on the shelf.
+            with self._reader() as session:
+                for cell, version in versions_within(session, group).items():
+                    if version != self._groups[group].get(cell):
+                        self._learn(cell, version)
+
+    def _rebuild(self, session: Session, cells: dict[int, int]) -> None:
+        """Builds changed cells anew, each in a file of its own."""
+        for cell, wanted in cells.items():
+            group = parent(cell, GROUP_RESOLUTION)
+            with self._locked(group):
+                path = self._path(cell, wanted)
+                snapshot = self._mapped(path).get(cell) if path.exists() else None
+                if snapshot is None:
+                    snapshot = self._saved_alone(self._built(session, [cell])[cell])
+            self._kept[cell] = snapshot
+            self._groups.setdefault(group, {})[cell] = snapshot.version
+            with self._learning:
+                if cell in self._newer and self._newer[cell][0] <= snapshot.version:
+                    del self._newer[cell]
+            single = self._single.setdefault(group, set())
+            single.add(cell)
+            if len(single) > _MOST_SINGLE:
+                self._write_as_one(session, group)
+
+    def _built(self, session: Session, cells: Sequence[int]) -> dict[int, Snapshot]:
+        present = versions_within(session, cells[0]) if len(cells) == 1 else versions_within(session, parent(cells[0], GROUP_RESOLUTION))
+        credit = queries.credit(session)
+        built = {}
+        for cell in cells:
+            stores = queries.stores_of_cell(session, cell)
+            offers = queries.offers_of_cell(session, cell) if stores else []
+            hours = queries.hours_of_cell(session, cell) if stores else {}
+            built[cell] = pack(cell, present.get(cell, 0), stores=stores, offers=offers, hours=hours, credit=credit)
+        return built
+
+    # --- files ---------------------------------------------------------------------------------------------------------------
+
+    def _prepare_folder(self) -> None:
+        """What was written before the machine last started may be torn, so it is thrown away."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "-"
+        mark = self._folder / "boot"
+        with self._locked(0):
+            if not mark.exists() or mark.read_text() != boot:
+                for path in self._folder.glob("*.arrow"):
+                    path.unlink(missing_ok=True)
+                mark.write_text(boot)
+            for path in self._folder.glob("*.part"):
+                if time.time() - path.stat().st_mtime > 60:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, cell: int, version: int) -> Path:
+        return self._folder / f"{cell:x}-{version}.arrow"
+
+    def _groups_in_files(self) -> list[int]:
+        names = {int(path.name.partition("-")[0], 16) for path in self._folder.glob("*.arrow")}
+        return sorted({parent(cell, GROUP_RESOLUTION) for cell in names})
+
+    def _mapped(self, path: Path) -> dict[int, Snapshot]:
+        try:
+            found = {one.cell: one for one in load(path)}
+        except (BrokenFile, FileNotFoundError) as failure:
+            _log.warning("a file of the shelf is thrown away: %s", failure)
+            path.unlink(missing_ok=True)
+            return {}
+        self._files.update(dict.fromkeys(found, path))
+        return found
+
+    def _from_files(self, group: int, present: dict[int, int]) -> dict[int, Snapshot]:
+        """The snapshots of a group's files that are of the present versions."""
+        if not present or not self._folder.exists():
+            return {}
+        names = {f"{group:x}", *(f"{cell:x}" for cell in present)}
+        found: dict[int, Snapshot] = {}
+        for path in self._folder.glob("*.arrow"):
+            if path.name.partition("-")[0] in names:
+                found |= {cell: one for cell, one in self._mapped(path).items() if present.get(cell) == one.version}
+        return found
+
+    def _save_group(self, group: int, snapshots: dict[int, Snapshot]) -> None:
+        if not snapshots:
+            return
+        path = self._path(group, max(one.version for one in snapshots.values()))
+        self._written(list(snapshots.values()), path)
+        snapshots |= self._mapped(path)
+        self._single[group] = set()
+        names = {f"{group:x}", *(f"{cell:x}" for cell in snapshots)}
+        for old in self._folder.glob("*.arrow"):
+            if old != path and old.name.partition("-")[0] in names:
+                old.unlink(missing_ok=True)
+
+    def _saved_alone(self, snapshot: Snapshot) -> Snapshot:
+        path = self._path(snapshot.cell, snapshot.version)
+        before = self._files.get(snapshot.cell)
+        self._written([snapshot], path)
+        if before is not None and before != path and before.name.startswith(f"{snapshot.cell:x}-"):
+            before.unlink(missing_ok=True)
+        return self._mapped(path).get(snapshot.cell, snapshot)
+
+    def _write_as_one(self, session: Session, group: int) -> None:
+        with self._locked(group):
+            cells = list(versions_within(session, group))
+            snapshots = self._built(session, cells)
+            self._save_group(group, snapshots)
+        self._kept.update(snapshots)
+        self._groups[group] = {cell: one.version for cell, one in snapshots.items()}
+
+    def _written(self, snapshots: list[Snapshot], path: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        save(snapshots, path)
+        self._trouble = None
+
+    def _drop(self, cell: int) -> None:
+        """A file that is not what it was: all its cells are read anew."""
+        path = self._files.get(cell)
+        group = parent(cell, GROUP_RESOLUTION)
+        for other in [one for one, where in self._files.items() if where == path]:
+            self._kept.pop(other, None)
+            self._files.pop(other, None)
+        self._groups.pop(group, None)
+        if path is not None:
+            path.unlink(missing_ok=True)
+        self._want(group)
+
+    def _sweep(self) -> None:
+        """Keeps the folder within its size: what was used longest ago goes first, in every process."""
+        self._swept_at = time.monotonic()
+        used, self._used = self._used, set()
+        for path in {self._files[cell] for cell in used if cell in self._files}:
+            if path.exists():
+                os.utime(path)
+        gone = {path for path in set(self._files.values()) if not path.exists()}
+        found = sorted(self._folder.glob("*.arrow"), key=lambda path: path.stat().st_mtime)
+        size = sum(path.stat().st_size for path in found)
+        while size > self._most_bytes and len(found) > 1:
+            oldest = found.pop(0)
+            size -= oldest.stat().st_size
+            oldest.unlink(missing_ok=True)
+            gone.add(oldest)
+        for cell in [cell for cell, path in self._files.items() if path in gone]:
+            self._kept.pop(cell, None)
+            self._files.pop(cell, None)
+            self._groups.pop(parent(cell, GROUP_RESOLUTION), None)
+
+    def _note_trouble(self, failure: Exception) -> None:
+        if isinstance(failure, OSError):
+            self._trouble = f"the shelf cannot be written: {failure.strerror or failure}"
+            _log.warning(self._trouble)
+
+    def _probe(self) -> str | None:
+        """Whether the folder takes a file."""
+        if self.listener is None:
+            return None
+        path = self._folder / f"probe.{os.getpid()}.part"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(65_536))
+        except OSError as failure:
+            return f"the shelf cannot be written: {failure.strerror}"
+        finally:
+            path.unlink(missing_ok=True)
+        return None
+
+    @contextmanager
+    def _locked(self, group: int) -> Iterator[None]:
+        """One process, and one thread of it, builds a group at a time."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._folder / f"{(group >> 30) % 64}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+_EMPTY: Any = empty(0, 0)
