@@ -8,7 +8,7 @@ from flask import Flask
 
 from .config import Settings, from_environment
 from .db import Database
-from .http import Json
+from .http import Json, compress
 from .problems import Api, document_problems
 
 _ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "discovery")
@@ -35,6 +35,8 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     import_models()
     settings = settings or from_environment()
     app = Flask("geo_o2o", static_folder=None)
+    # No view here is a coroutine, so no request needs to ask six functions whether they are.
+    app.ensure_sync = lambda view: view  # type: ignore[method-assign, assignment]
     app.json = Json(app)
     # Two slashes are another address, and answering them with a redirect would repeat whatever host the caller made up.
     app.url_map.merge_slashes = False
@@ -55,6 +57,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     for room in (auth, districts, stores, checkins, offers, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
+    compress(app)
     districts.follow_changes(app, before=stores_service.stores_in_district, after=stores_service.place_again)
     ops.publish(app)
     document_problems(api)

@@ -12,6 +12,8 @@ import hmac
 import json
 from typing import Any
 
+import orjson
+
 from .errors import InvalidInput
 
 _MAC_BYTES = 16
@@ -24,7 +26,7 @@ class BadCursor(InvalidInput):
 
 def sign_cursor(position: list[Any], *, question: str, secret: str) -> str:
     """position: JSON values. question: what the list was asked with; the cursor answers to no other."""
-    body = json.dumps([_digest(question), position], separators=(",", ":"), ensure_ascii=False).encode()
+    body = orjson.dumps([_digest(question), position])
     return base64.urlsafe_b64encode(_mac(body, secret) + body).decode().rstrip("=")
 
 
@@ -51,7 +53,7 @@ def read_cursor(cursor: str, *, question: str, secret: str) -> list[Any]:
 
 
 def _mac(body: bytes, secret: str) -> bytes:
-    return hmac.new(secret.encode(), b"geo-o2o cursor v1\0" + body, hashlib.sha256).digest()[:_MAC_BYTES]
+    return hmac.digest(secret.encode(), b"geo-o2o cursor v1\0" + body, "sha256")[:_MAC_BYTES]
 
 
 def _digest(question: str) -> str:

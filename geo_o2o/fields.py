@@ -23,6 +23,8 @@ def described(kwargs: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     return {**kwargs, "metadata": {**defaults, **kwargs.get("metadata", {})}}
 
 
+# What nearly every number looks like; no sign of it can hide something else.
+_USUAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,15})?")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 # Plain decimal notation and nothing else that Python would take: no underscores, no digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -80,6 +82,8 @@ class Number(ma.fields.Float):
         super().__init__(**described(kwargs, description=f"{unit}, {low:g} to {high:g}", minimum=low, maximum=high))
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, str) and _USUAL.fullmatch(value) and self.low <= (number := float(value)) <= self.high:
+            return number
         expected = f"expected a number of {self.unit} in {self.low:g}..{self.high:g}"
         if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
             raise ValidationError(f"{expected}, found {type(value).__name__}")

@@ -16,6 +16,7 @@ import marshmallow as ma
 import orjson
 from flask import Response, current_app, g, request
 from flask.json.provider import JSONProvider
+from flask_compress import Compress
 from webargs.fields import DelimitedList
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -50,10 +51,11 @@ def utcnow() -> datetime:
 
 def request_id() -> str:
     """The id of this request, in its log line, its problem document and its X-Request-Id header."""
-    if "request_id" not in g:
+    known = g.get("request_id")
+    if known is None:
         sent = request.headers.get("X-Request-Id", "")
-        g.request_id = sent if _REQUEST_ID.match(sent) else secrets.token_hex(8)
-    return g.request_id
+        known = g.request_id = sent if _REQUEST_ID.match(sent) else secrets.token_hex(8)
+    return str(known)
 
 
 # --- cursors -----------------------------------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ def page_of(found: Sequence[Row], args: Mapping[str, Any], position: Callable[[R
 # A value of a query that needs no decoding.
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]+")
 _MOST_REMEMBERED = 4_096
+NOTES = "(notes)"
 _remembered: dict[Any, dict[str, Any]] = {}
 
 
@@ -101,10 +104,10 @@ class StrictParser(FlaskParser):
 
     def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
         """Of a schema that names what varies (VARYING), the rest of a query is read once and remembered: the same filters come again and
-        again from other places.
+        again from other places. Under NOTES lies a dict, in which the view may keep what it made of that rest.
         """
         schema = argmap
-        if location != "query" or not getattr(schema, "VARYING", None):
+        if location != "query" or not isinstance(schema, ma.Schema) or not hasattr(schema, "VARYING"):
             return super().parse(argmap, req, location=location, **kwargs)
         rest, varying = [], {}
         for part in request.query_string.split(b"&"):
@@ -124,6 +127,7 @@ class StrictParser(FlaskParser):
             if len(_remembered) >= _MOST_REMEMBERED:
                 _remembered.clear()
             _remembered[key] = remembered
+            remembered[NOTES] = {}
         return {**remembered, **found}
 
     def load_querystring(self, req: Any, schema: ma.Schema) -> Any:
@@ -230,6 +234,23 @@ def idempotency_key() -> str | None:
             "Idempotency-Key must have 1 to 100 visible ASCII characters", errors={"Idempotency-Key": ["1 to 100 visible characters"]}
         )
     return key
+
+
+# --- compression --------------------------------------------------------------------------------------------------------------
+
+_SMALLEST_COMPRESSED_BYTES = 500
+
+
+def compress(app: flask.Flask) -> None:
+    """Brotli or gzip for whoever accepts it; quick levels, because every answer is made anew."""
+    app.config.update(
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_MIMETYPES=["application/json", "application/problem+json", "application/geo+json", "text/html", "text/css", "text/javascript"],
+        COMPRESS_BR_LEVEL=4,
+        COMPRESS_LEVEL=5,
+        COMPRESS_MIN_SIZE=_SMALLEST_COMPRESSED_BYTES,
+    )
+    Compress(app)
 
 
 # --- what goes out -----------------------------------------------------------------------------------------------------------

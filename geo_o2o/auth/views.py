@@ -50,11 +50,11 @@ def guard(app: Flask) -> None:
         mark = mark_of(app.view_functions[request.endpoint or ""])
         if mark == PUBLIC:
             return
-        g.caller = _identify(request.headers.get("Authorization", ""))
+        caller = g.caller = _identify(request.environ.get("HTTP_AUTHORIZATION", ""))
         if mark is None:
             raise Forbidden("this route does not say who may call it, so nobody may")
-        if mark not in ROLES[g.caller.role]:
-            raise Forbidden(f"a key of role {g.caller.role} has not the scope {mark}")
+        if mark not in ROLES[caller.role]:
+            raise Forbidden(f"a key of role {caller.role} has not the scope {mark}")
 
 
 def _identify(header: str) -> Caller:

@@ -3,81 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from ..geo.crs import Crs
 from ..geo.point import Point
 from ..shelf.fragments import offer_fragment, rating_fragment, store_fragment
 from ..shelf.snapshot import NOTHING, Snapshot
-from ..stores.categories import codes_by_id
+from ..stores.categories import codes_by_id, tree
 from ..stores.schemas import written_point
+from ..stores.words import grams, is_match
+from .question import Words
 from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile, Score
-from .walk import Hit
+from .selection import View
+from .walk import Place
 
 OPTIONS = orjson.OPT_UTC_Z
 _OPEN = {1: b"true", 0: b"false", NOTHING: b"null"}
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One hit as it is shown. open: 1 yes, 0 no, -1 not known. key: its place in the order."""
+class Shown(NamedTuple):
+    """One hit as it is shown. open: 1 yes, 0 no, -1 not known. text: None without words."""
 
     store: bytes
     rating: bytes
     offer: bytes | None
     open: int
     distance_m: int
-    score: Score
-    key: int
+    total: int
+    distance: int
+    rating_points: int
+    text: int | None
+    bayes_milli: int
     source: str
 
 
-def shown_of_hits(hits: Sequence[Hit], *, minute: int) -> list[Shown]:
-    """From the shelf."""
-    states: dict[int, Any] = {}
-    shown = []
-    for hit in hits:
-        snapshot = hit.snapshot
-        state = states.get(snapshot.cell)
-        if state is None:
-            state = states[snapshot.cell] = snapshot.open_state(minute)
-        store = hit.store
-        shown.append(
-            Shown(
-                snapshot.store_text(store), snapshot.rating_text(store), None if hit.offer is None else snapshot.offer_text(hit.offer),
-                int(state[snapshot["hours_id"][store]]), hit.distance_m, hit.score, hit.key, snapshot.words["sources"][snapshot["source"][store]],
+def shown_of_places(places: Sequence[Place], *, profile: Profile, minute: int, words: bool) -> list[Shown]:
+    """Hits of the shelf, in their order."""
+    shown: list[Any] = [None] * len(places)
+    by_view: dict[int, tuple[View, list[int]]] = {}
+    for number, place in enumerate(places):
+        by_view.setdefault(id(place.view), (place.view, []))[1].append(number)
+    for view, numbers in by_view.values():
+        snapshot = view.snapshot
+        rows = np.array([places[number].row for number in numbers])
+        stores = view.stores[rows]
+        offers = [None] * len(numbers) if view.offers is None else snapshot.offer_texts(view.offers[rows])
+        open_ = snapshot.open_state(minute)[snapshot["hours_id"][stores]].tolist()
+        source = snapshot["source"][stores].tolist()
+        points, rating, bayes = (column[rows].tolist() for column in (view.points, view.rating_points, view.bayes_milli))
+        names = snapshot.words["sources"]
+        away = [places[number].distance_m for number in numbers]
+        near = profile.points_by_metre[away].tolist()
+        texts = snapshot.store_texts(stores)
+        for at, number in enumerate(numbers):
+            text = points[at] - rating[at] if words else None
+            shown[number] = Shown(
+                *texts[at], offers[at], open_[at], away[at], near[at] + points[at], near[at], rating[at], text, bayes[at], names[source[at]]
             )
-        )  # fmt: skip
     return shown
 
 
-def shown_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score, *, key: int) -> Shown:
-    """From a row of SQL."""
+def shown_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score) -> Shown:
+    """A row of SQL."""
     open_ = NOTHING if row["is_open"] is None else int(row["is_open"])
     offer = offer_fragment(row) if "offer_id" in row else None
-    return Shown(store_fragment(row), rating_fragment(row), offer, open_, candidate.distance_m, score, key, row["source"])
-
-
-def id_of(hit: Hit) -> UUID:
-    return hit.snapshot.store_id(hit.store) if hit.offer is None else hit.snapshot.offer_id(hit.offer)
+    return Shown(
+        store_fragment(row), rating_fragment(row), offer, open_, candidate.distance_m, score.total, score.distance, score.rating, score.text,
+        score.bayes_milli, row["source"],
+    )  # fmt: skip
 
 
 def item(shown: Shown, profile: bytes) -> bytes:
     """The JSON of one hit. profile: its name in quotes."""
-    score = shown.score
-    text = b"" if score.text is None else b',"text":%d' % score.text
+    store, rating, offer, open_, distance_m, total, distance, rating_points, points, bayes, _ = shown
+    text = b"" if points is None else b',"text":%d' % points
     rank = b'"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":%b}' % (
-        shown.distance_m, shown.rating, _bayes(score.bayes_milli), score.total, score.distance, score.rating, text, profile,
+        distance_m, rating, _bayes(bayes), total, distance, rating_points, text, profile,
     )  # fmt: skip
-    open_ = _OPEN[shown.open]
-    if shown.offer is None:
-        return b'{%b,"open":%b,%b}' % (shown.store, open_, rank)
-    return b'{%b,%b,"store":{%b,"open":%b}}' % (shown.offer, rank, shown.store, open_)
+    if offer is None:
+        return b'{%b,"open":%b,%b}' % (store, _OPEN[open_], rank)
+    return b'{%b,%b,"store":{%b,"open":%b}}' % (offer, rank, store, _OPEN[open_])
+
+
+def suggestions(shown: Sequence[Shown], words: Words, *, most: int) -> list[dict[str, Any]]:
+    """What was typed may mean: a category of that name, a brand, or a store; those that say most of it first."""
+    found: list[dict[str, Any]] = []
+    by_id = codes_by_id()
+    for id_, number in sorted(words.category_found, key=lambda pair: (-pair[1], pair[0])):
+        code = by_id[id_]
+        names = tree()[code].names
+        best = max(names.values(), key=lambda name: (len(set(grams([name])).intersection(words.grams)), -len(name)))
+        found.append({"kind": "category", "text": best, "code": code, "found": number})
+    brands: set[str] = set()
+    for one in shown:
+        store = orjson.loads(b"{%b}" % one.store)
+        brand = store["brand"]
+        if brand is not None and brand not in brands and is_match(len(set(grams([brand])).intersection(words.grams)), len(words.grams)):
+            brands.add(brand)
+            found.append({"kind": "brand", "text": brand})
+    half = max(most // 2, most - len(shown))
+    kept = found[:half]
+    for one in shown:
+        if len(kept) == most:
+            break
+        store = orjson.loads(b"{%b}" % one.store)
+        kept.append({"kind": "store", "text": store["name"], "id": store["id"], "distance_m": one.distance_m})
+    return [{name: value for name, value in one.items() if name != "found"} for one in kept]
 
 
 def body(items: Iterable[bytes], rest: Mapping[str, Any]) -> bytes:

@@ -14,12 +14,13 @@ TYPES = {
     "at": "timestamptz", "open_from": "timestamptz", "open_until": "timestamptz", "category_ids": "smallint[]", "brands": "text[]",
     "chains": "text[]", "chains_below": "text[]", "merchant_id": "uuid", "tags_any": "text[]", "tags_all": "text[]", "tags_none": "text[]",
     "price_bands": "smallint[]", "min_rating_milli": "bigint", "min_rating_count": "integer", "price_max": "bigint", "currency": "text",
-    "offer_kinds": "text[]", "discount_min": "integer", "sample": "boolean", "area": "geometry", "exclude": "uuid[]",
+    "offer_kinds": "text[]", "discount_min": "integer", "sample": "boolean", "area": "geometry", "exclude": "uuid[]", "only": "uuid[]",
     "first_cells": "bigint[]", "last_cells": "bigint[]",
 }  # fmt: skip
 
 _OPEN = "(SELECT open_during @> {} FROM opening_hours h WHERE h.id = s.hours_id)"
 _OPEN_AT = _OPEN.format("CAST(:open_from AS timestamptz)")
+OPEN_AT_MOMENT = _OPEN.format("CAST(:at AS timestamptz)")
 _OPEN_THROUGH = _OPEN.format("tstzrange(CAST(:open_from AS timestamptz), CAST(:open_until AS timestamptz))")
 _STORE = {
     "brands": "s.brand = ANY(:brands)",
@@ -39,44 +40,51 @@ _OFFER = {
     "discount_min": "CASE WHEN o.list_price_minor IS NULL OR o.price_minor IS NULL THEN 0"
     " ELSE 100 * (o.list_price_minor - o.price_minor) / o.list_price_minor END >= :discount_min",
 }
-_HOLDS = ("o.valid_from <= CAST(:at AS timestamptz)", "(o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))")
+_HOLDS = "o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))"
 
 
-def conditions_of(question: Question) -> list[str]:
-    """What a row must satisfy beside the distance; s is the store, o the placement (only where offers are asked for)."""
+def conditions_of(question: Question) -> dict[str, str]:
+    """What a row must satisfy beside the distance, by the name of the filter; s is the store, o the placement (where offers are asked for)."""
     filters, where = question.filters, question.where
-    found = [text for name, text in _STORE.items() if _is_asked(filters, name)]
+    found = {name: text for name, text in _STORE.items() if _is_asked(filters, name)}
     if filters.open_from is not None:
         # A subquery by key and not a join: the planner then never reads the whole table of hours.
-        found.append(_OPEN_AT if filters.open_until in (None, filters.open_from) else _OPEN_THROUGH)
+        found["open"] = _OPEN_AT if filters.open_until in (None, filters.open_from) else _OPEN_THROUGH
+    of_offers = {"valid": _HOLDS, **{name: text for name, text in _OFFER.items() if _is_asked(filters, name)}}
     if question.kind == "offers":
-        found += [*_HOLDS, *(text for name, text in _OFFER.items() if _is_asked(filters, name))]
+        found |= of_offers
         if filters.category_ids is not None:
-            found.append("coalesce(o.category_id, s.category_id) = ANY(:category_ids)")
+            found["category"] = "coalesce(o.category_id, s.category_id) = ANY(:category_ids)"
         if filters.sample is not None:
-            found.append("o.sample = :sample")
+            found["sample"] = "o.sample = :sample"
     else:
         if filters.category_ids is not None:
-            found.append("s.category_id = ANY(:category_ids)")
+            found["category"] = "s.category_id = ANY(:category_ids)"
         if filters.sample is not None:
-            found.append("s.rating_sample = :sample")
+            found["sample"] = "s.rating_sample = :sample"
         if filters.asks_of_offers:
-            asked = [*_HOLDS, *(text for name, text in _OFFER.items() if _is_asked(filters, name))]
-            found.append(
+            found["offers"] = (
                 "EXISTS (SELECT FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
-                f" AND o.shard_cell = ANY(:shard_cells) AND {' AND '.join(asked)})"
+                f" AND o.shard_cell = ANY(:shard_cells) AND {' AND '.join(of_offers.values())})"
             )
     if where.area is not None:
-        found.append("ST_Covers(CAST(:area AS geometry), s.location::geometry)")
+        found["within"] = "ST_Covers(CAST(:area AS geometry), s.location::geometry)"
     if where.cells:
-        found.append("EXISTS (SELECT FROM unnest(CAST(:first_cells AS bigint[]), CAST(:last_cells AS bigint[])) AS wanted (first, last)"
-                     " WHERE s.cell BETWEEN wanted.first AND wanted.last)")  # fmt: skip
+        found["cells"] = (
+            "EXISTS (SELECT FROM unnest(CAST(:first_cells AS bigint[]), CAST(:last_cells AS bigint[])) AS wanted (first, last)"
+            " WHERE s.cell BETWEEN wanted.first AND wanted.last)"
+        )
     if where.serves:
-        found.append("(ST_Distance(s.location, CAST(:origin AS geography)) <= s.service_radius_m"
-                     " OR ST_Covers(s.service_area, CAST(:origin AS geography)::geometry))")  # fmt: skip
+        found["serves"] = (
+            "coalesce(ST_Distance(s.location, CAST(:origin AS geography)) <= s.service_radius_m, false)"
+            " OR coalesce(ST_Covers(s.service_area, CAST(:origin AS geography)::geometry), false)"
+        )
+    id_ = "o.offer_id" if question.kind == "offers" else "s.id"
     if question.exclude:
-        found.append(f"NOT {'o.offer_id' if question.kind == 'offers' else 's.id'} = ANY(:exclude)")
-    return found
+        found["exclude"] = f"NOT {id_} = ANY(:exclude)"
+    if question.only:
+        found["only"] = f"{id_} = ANY(:only)"
+    return {name: f"({text})" for name, text in found.items()}
 
 
 def values_of(question: Question) -> dict[str, Any]:
@@ -91,6 +99,7 @@ def values_of(question: Question) -> dict[str, Any]:
         "chains_below": [f"{chain}.%" for chain in filters.chains],
         "area": None if where.area is None else shapely.to_wkb(shapely.set_srid(where.area, 4326), hex=True, include_srid=True),
         "exclude": sorted(question.exclude),
+        "only": sorted(question.only),
         "first_cells": [first for first, _ in ranges],
         "last_cells": [last for _, last in ranges],
     }  # fmt: skip

@@ -9,9 +9,11 @@ float8, whose round() is half to even; a test compares the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -19,15 +21,17 @@ from sqlalchemy.orm import Session
 
 from ..db import Statement
 from ..geo.cells import shard_cells_of_circle
+from ..geo.ids import shard_of
 from ..shelf.queries import OFFER_COLUMNS, STORE_COLUMNS
 from ..stores.categories import codes_by_id
 from . import conditions
-from .models import RankProfile
+from .models import RankProfile, Sponsorship
 from .question import Question
 from .ranking import MILLI, Profile, reach_m
 
 # Rows that the index hands over first, so many times the page: enough for a good bound, where filters take half of them or fewer.
 _SEED_FACTOR = 3
+_JUDGED = "passes_"
 _LEAST_SEED = 48
 
 
@@ -142,7 +146,7 @@ def best_rows(session: Session, question: Question) -> Sequence[Any]:
             "after_total": total, "after_distance_m": question.after.distance_m, "after_id": question.after.id,
             "reach_m": min(question.where.radius_m, reach_m(profile, total)), "seed": 0,
         }  # fmt: skip
-    statement = _statement(kind, conditions.conditions_of(question), first_page=question.after is None)
+    statement = _statement(kind, list(conditions.conditions_of(question).values()), first_page=question.after is None)
     return _walk(session, statement, parameters, profile)
 
 
@@ -152,7 +156,7 @@ def every_row(session: Session, question: Question, *, with_grams: Sequence[int]
     """
     kind = _KINDS[question.kind]
     parameters = _parameters(question)
-    asked = conditions.conditions_of(question)
+    asked = list(conditions.conditions_of(question).values())
     if question.words is not None:
         tables = "so" if question.kind == "offers" else "s"
         grams = " OR ".join(f"{table}.search_grams && CAST(:grams AS integer[])" for table in tables)
@@ -161,6 +165,59 @@ def every_row(session: Session, question: Question, *, with_grams: Sequence[int]
         parameters |= {"grams": list(with_grams), "word_categories": [id_ for id_, _ in question.words.category_found]}
     text = _ALL.format(columns=kind.columns, joined=kind.joined, where=" AND ".join(["true", *asked]))
     return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).mappings().all()
+
+
+def placements_judged(session: Session, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID]) -> Sequence[Any]:
+    """Every placement of an offer with its distance and, by the name of each filter, whether it passes."""
+    judged = conditions.conditions_of(question)
+    verdicts = ", ".join(f'coalesce({text}, false) AS "{_JUDGED}{name}"' for name, text in judged.items())
+    kind = _KINDS["offers"]
+    text = (
+        f"SELECT {kind.columns}, ST_Distance(s.location, CAST(:origin AS geography)) AS metres, {_OPEN.format('s')}, {verdicts}"
+        f" FROM stores s {kind.joined} WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND o.offer_id = :offer_id ORDER BY s.id"
+    )
+    parameters = {**_parameters(question), "offer_id": offer_id, "shard_cells": sorted({shard_of(one) for one in store_ids})}
+    return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).mappings().all()
+
+
+def verdicts_of(row: Mapping[str, Any]) -> dict[str, bool]:
+    """Of a row of placements_judged: whether it passes each filter."""
+    return {name.removeprefix(_JUDGED): bool(value) for name, value in row.items() if name.startswith(_JUDGED)}
+
+
+def clusters(session: Session, question: Question, *, shard_cells: Sequence[int], resolution: int) -> Sequence[Any]:
+    """How many stores of an area pass, by cell."""
+    parameters = {**_parameters(replace(question, where=replace(question.where, radius_m=1.0))), "shard_cells": list(shard_cells)}
+    passing = " AND ".join(["s.status = 'live'", "s.shard_cell = ANY(:shard_cells)", *conditions.conditions_of(question).values()])
+    text = f"SELECT h3_parent(s.cell, {int(resolution)}) AS cell, count(*) AS number FROM stores s WHERE {passing} GROUP BY 1 ORDER BY 1"
+    return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).all()
+
+
+def offers_on_shelf(session: Session, store_id: UUID, *, at: datetime) -> Sequence[Any]:
+    """What a store offers at a moment while it is open; nothing while it is closed or its hours are not known. The cheapest first."""
+    text = (
+        f"SELECT {STORE_COLUMNS}, {OFFER_COLUMNS}, {_OPEN.format('s')} FROM stores s JOIN offer_store o ON o.shard_cell = s.shard_cell"
+        " AND o.store_id = s.id WHERE s.shard_cell = :shard_cell AND o.shard_cell = :shard_cell AND s.id = :id AND s.status = 'live'"
+        " AND o.valid_from <= :at AND (o.valid_until IS NULL OR o.valid_until > :at)"
+        f" AND {conditions.OPEN_AT_MOMENT} ORDER BY o.price_minor NULLS LAST, o.offer_id"
+    )
+    return session.execute(sa.text(text), {"shard_cell": shard_of(store_id), "id": store_id, "at": at}).mappings().all()
+
+
+# --- sponsors ----------------------------------------------------------------------------------------------------------------
+
+
+def sponsored_offers(session: Session, *, at: datetime) -> Sequence[UUID]:
+    """Offers that somebody pays for at a moment."""
+    found = sa.select(Sponsorship.offer_id).where(Sponsorship.starts_at <= at, Sponsorship.ends_at > at).distinct()
+    return session.scalars(found.order_by(Sponsorship.offer_id)).all()
+
+
+def list_sponsorships(session: Session) -> Sequence[Sponsorship]:
+    return session.scalars(sa.select(Sponsorship).order_by(Sponsorship.starts_at, Sponsorship.id)).all()
+
+
+# --- how it is done ----------------------------------------------------------------------------------------------------------
 
 
 def _walk(session: Session, statement: Statement, parameters: dict[str, Any], profile: Profile) -> list[sa.RowMapping]:

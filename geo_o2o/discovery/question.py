@@ -92,3 +92,5 @@ class Question:
     limit: int = 20
     after: After | None = None
     exclude: frozenset[UUID] = field(default_factory=frozenset)
+    # Where not empty: only these (known to the database's path alone).
+    only: frozenset[UUID] = field(default_factory=frozenset)

@@ -26,6 +26,7 @@ MILLI = 1_000
 LOWEST_STARS, STAR_SPAN = 1, 4
 _MOST_POINTS = 1_000_000
 DEFAULT_TEXT_WEIGHT = 500
+DEFAULT_PROFILE = "balanced-1"
 # Behind every price and every end: 10^12 is the highest price.
 LAST = 1 << 42
 

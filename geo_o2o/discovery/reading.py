@@ -58,8 +58,16 @@ def read_question(
     where = read_where(asked, district=district, radius_m=radius_m)
     return Question(
         kind=kind, where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile, words=read_words(asked.get("q")),
-        sort=asked["sort"], limit=asked["limit"], after=after, exclude=frozenset(asked.get("exclude_", ())),
+        sort=asked["sort"], limit=asked["limit"] + 1, after=after, exclude=frozenset(asked.get("exclude_", ())),
     )  # fmt: skip
+
+
+def read_wide_question(asked: Mapping[str, Any], *, at: datetime, profile: Profile) -> Question:
+    """A question about a box of any size, without a distance: for counting alone."""
+    bounds: Bounds = asked["bbox"]
+    area = MultiPolygon([box(part.west, part.south, part.east, part.north) for part in bounds.parts()])
+    where = Where(bounds.circle()[0], USUAL_RADIUS_M, area=area)
+    return Question(kind="stores", where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile)
 
 
 def widens(asked: Mapping[str, Any]) -> bool:

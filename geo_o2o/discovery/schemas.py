@@ -26,9 +26,11 @@ from ..fields import (
 from ..geo.corridors import InvalidLine, parse_line
 from ..geo.shapes import InvalidShape, parse_area
 from ..offers.lifecycle import KINDS
+from ..offers.models import Offer
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
 from ..stores.schemas import AttributionSchema, CategoryCodes, ChainField, RatingSchema, StoreResponse
 from ..stores.words import LONGEST_QUERY, asked_grams
+from .service import WhyNot
 
 LARGEST_RADIUS_M = 50_000
 # Of a line's width: as wide as the largest radius.
@@ -141,6 +143,76 @@ class NearbyRequest(Schema):
             raise ValidationError("min_radius_m must be smaller than radius_m", "min_radius_m")
 
 
+class OffersRequest(NearbyRequest):
+    sponsored = WholeNumber(
+        low=0, high=10, load_default=0, metadata={"description": "at most so many paid hits, in a list of their own; `items` does not change by it"}
+    )
+
+
+class AlongRequest(OffersRequest):
+    """Along a line: the way out of the way and back counts as the distance."""
+
+    class Meta(OffersRequest.Meta):
+        exclude = ("lat", "lng", "radius_m", "walk_min", "min_radius_m", "bbox", "within", "width_m", "district", "cells", "serves", "facets")
+
+    line = Shape(required=True, metadata={"description": "GeoJSON LineString, at most 100 km"})
+    detour_m = Number(low=10, high=10_000, unit="metres of detour, there and back", load_default=500.0)
+
+    @ma.validates_schema
+    def one_thing_said_once(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if not isinstance(data.get("line"), list):
+            raise ValidationError("expected a GeoJSON LineString", "line")
+        super().one_thing_said_once({**data, "lat": 0.0, "lng": 0.0, "min_radius_m": 0.0})
+
+
+class ClustersRequest(NearbyRequest):
+    class Meta(NearbyRequest.Meta):
+        exclude = ("limit", "cursor", "explain", "fields_", "facets", "sort", "profile")
+
+    zoom = WholeNumber(low=0, high=22, unit="zoom of the map", load_default=12)
+
+
+class SuggestRequest(Schema):
+    q = Text(longest=LONGEST_QUERY, required=True, metadata={"description": "what has been typed so far"})
+    lat = Latitude(required=True)
+    lng = Longitude(required=True)
+    radius_m = Number(low=100, high=LARGEST_RADIUS_M, unit="metres", load_default=5_000.0)
+    limit = WholeNumber(low=1, high=20, load_default=8)
+    crs = CrsField()
+
+
+class ShelfRequest(Schema):
+    lat = Latitude()
+    lng = Longitude()
+    crs = CrsField()
+
+    @ma.validates_schema
+    def both_coordinates(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if ("lat" in data) != ("lng" in data):
+            raise ValidationError("lat and lng come together", "lng" if "lat" in data else "lat")
+
+
+class SponsorshipRequest(Schema):
+    offer_id = Id(required=True)
+    sponsor = Text(longest=200, required=True)
+    starts_at = Instant()
+    ends_at = Instant(required=True)
+
+
+class SponsorshipResponse(ma.Schema):
+    id = ma.fields.UUID()
+    offer_id = ma.fields.UUID()
+    sponsor = ma.fields.String()
+    starts_at = Moment()
+    ends_at = Moment()
+    created_at = Moment()
+
+
+class SponsorshipList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(SponsorshipResponse))
+    next = ma.fields.String(allow_none=True)
+
+
 class HitRating(RatingSchema):
     bayes = ma.fields.Float(metadata={"description": "stars after the prior, in thousandths; this is what is scored"})
 
@@ -215,8 +287,69 @@ class NearbyStores(ma.Schema):
     stale_since = Moment(metadata={"description": "only while the database is away: the moment until which the answer is surely right"})
 
 
+class SponsoredHit(OfferHit):
+    label = ma.fields.String(metadata={"description": "always `sponsored`"})
+
+
 class NearbyOffers(NearbyStores):
     items = ma.fields.List(ma.fields.Nested(OfferHit))
+    sponsored = ma.fields.List(ma.fields.Nested(SponsoredHit), metadata={"description": "with sponsored: paid hits, which the list knows nothing of"})
+
+
+class Cluster(ma.Schema):
+    cell = ma.fields.String()
+    count = ma.fields.Integer()
+    lat = ma.fields.Float()
+    lng = ma.fields.Float()
+
+
+class ClusterList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(Cluster))
+    next = ma.fields.String(allow_none=True)
+    resolution = ma.fields.Integer()
+
+
+class Suggestion(ma.Schema):
+    kind = ma.fields.String(metadata={"description": "`category`, `brand` or `store`"})
+    text = ma.fields.String()
+    code = ma.fields.String(metadata={"description": "of a category"})
+    id = ma.fields.UUID(metadata={"description": "of a store"})
+    distance_m = ma.fields.Integer(metadata={"description": "of a store"})
+
+
+class SuggestionList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(Suggestion))
+    next = ma.fields.String(allow_none=True)
+
+
+class JudgedStore(ma.Schema):
+    id = ma.fields.UUID()
+    name = ma.fields.String()
+    distance_m = ma.fields.Integer()
+    total = ma.fields.Integer()
+    failed = ma.fields.List(ma.fields.String(), metadata={"description": "the filters that it does not pass, by the names of the parameters"})
+
+
+class WhyNotResponse(ma.Schema):
+    offer_id = ma.fields.UUID()
+    status = ma.fields.String(metadata={"description": "of the offer; only `live` ones are shown, and those that are not sold out"})
+    shown = ma.fields.Boolean(metadata={"description": "whether it is on this page"})
+    reason = ma.fields.String(
+        metadata={"description": "`shown`, `not_live`, `sold_out`, `filtered`, `excluded_by_page` (points lacked) or `no_live_store`"}
+    )
+    lacking = ma.fields.Integer(allow_none=True, metadata={"description": "points that it lacks to reach the page"})
+    needed = ma.fields.Integer(allow_none=True, metadata={"description": "points of the last hit of the page, where the page is full"})
+    stores = ma.fields.List(ma.fields.Nested(JudgedStore))
+
+
+class StoreShelf(ma.Schema):
+    """What a store has to offer at this moment."""
+
+    items = ma.fields.List(ma.fields.Nested(PlacedOffer))
+    next = ma.fields.String(allow_none=True)
+    open = ma.fields.Boolean(allow_none=True, metadata={"description": "while it is not open, nothing is on the shelf"})
+    at = Moment()
+    distance_m = ma.fields.Integer(metadata={"description": "with lat and lng"})
 
 
 class Interval(ma.Schema):
@@ -235,3 +368,23 @@ class StorePage(StoreResponse):
 
 def dump_intervals(intervals: list[tuple[datetime, datetime]]) -> list[dict[str, datetime]]:
     return [{"start": start, "end": end} for start, end in intervals]
+
+
+def dump_why_not(offer: Offer, found: WhyNot) -> dict[str, Any]:
+    best, needed = found.best, found.needed
+    lacking = None if best is None or needed is None else max(needed - best.score.total, 0)
+    if offer.status != "live" or offer.stock == 0:
+        reason = "sold_out" if offer.status == "live" else "not_live"
+    elif not found.stores:
+        reason = "no_live_store"
+    elif best is None:
+        reason = "filtered"
+    else:
+        reason = "excluded_by_page" if lacking else "shown"
+    return {
+        "offer_id": offer.id, "status": offer.status, "shown": reason == "shown", "reason": reason, "lacking": lacking, "needed": needed,
+        "stores": [
+            {"id": one.store_id, "name": one.store_name, "distance_m": one.candidate.distance_m, "total": one.score.total, "failed": list(one.failed)}
+            for one in sorted(found.stores, key=lambda one: (len(one.failed), one.key, one.candidate.distance_m))
+        ],
+    }  # fmt: skip

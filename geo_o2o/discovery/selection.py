@@ -18,7 +18,7 @@ from .ranking import LAST, LOWEST_STARS, MILLI, STAR_SPAN, Profile
 
 Array = NDArray[Any]
 # Below this many rows looking at all of them is quicker than choosing among blocks.
-_FEW = 512
+_FEW = 3000
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,14 @@ class View:
         """Bytes that it holds beside the snapshot."""
         arrays = (self.stores, self.offers, self.xyz, self.points, self.rating_points, self.bayes_milli, self.fixed)
         return sum(one.nbytes for one in arrays if one is not None) + 500
+
+    @cached_property
+    def repeats(self) -> Array | None:
+        """Which rows are offers of more than one store; None where there is none."""
+        if self.offers is None:
+            return None
+        many = self.snapshot["store_count"][self.offers] > 1
+        return many if many.any() else None
 
     @cached_property
     def best(self) -> int:
@@ -222,10 +230,10 @@ def _tagged(snapshot: Snapshot, tag: str) -> Array:
 
 def _found(snapshot: Snapshot, words: Words, stores: Array, offers: Array | None) -> Array:
     """How many of the asked grams each row has: in its own names, its offer's title or, where that is more, its category's names."""
-    has = _having(snapshot["gram_start"], snapshot["gram"], words.grams)[:, stores]
+    has = _having(snapshot["gram"], snapshot["gram_store"], words.grams, snapshot.store_count)[:, stores]
     category = snapshot["category"][stores]
     if offers is not None:
-        has |= _having(snapshot["offer_gram_start"], snapshot["offer_gram"], words.grams)[:, offers]
+        has |= _having(snapshot["offer_gram"], snapshot["gram_offer"], words.grams, snapshot.offer_count)[:, offers]
         category = snapshot["offer_category"][offers]
     by_category = np.zeros(max(codes_by_id()) + 1, dtype=np.int64)
     for id_, number in words.category_found:
@@ -233,12 +241,13 @@ def _found(snapshot: Snapshot, words: Words, stores: Array, offers: Array | None
     return np.asarray(np.maximum(has.sum(axis=0), by_category[category]))
 
 
-def _having(start: Array, grams: Array, wanted: Sequence[int]) -> Array:
-    """For each wanted gram (first axis) which rows have it."""
-    has = np.zeros((len(wanted), len(start) - 1), dtype=bool)
-    places = np.flatnonzero(np.isin(grams, wanted))
-    if len(places):
-        has[np.searchsorted(wanted, grams[places]), np.searchsorted(start, places, side="right") - 1] = True
+def _having(grams: Array, rows: Array, wanted: Sequence[int], count: int) -> Array:
+    """For each wanted gram (first axis) which of the rows have it. grams: sorted; rows: of each its row."""
+    has = np.zeros((len(wanted), count), dtype=bool)
+    asked = np.array(wanted, dtype=grams.dtype)
+    begin, end = np.searchsorted(grams, asked, side="left").tolist(), np.searchsorted(grams, asked, side="right").tolist()
+    for number, (first, last) in enumerate(zip(begin, end, strict=True)):
+        has[number, rows[first:last]] = True
     return has
 
 

@@ -2,31 +2,41 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
-from ..errors import Conflict, InvalidInput
+from ..errors import Conflict, InvalidInput, NotFound
+from ..geo.bounds import Bounds
+from ..geo.cells import parent, shard_cells_of_bounds
+from ..geo.corridors import detours_m
+from ..geo.point import Point
+from ..offers.service import get_offer
 from ..shelf.queries import credit as credit_of
 from ..shelf.service import NotOnShelf, Shelf
 from ..shelf.snapshot import minutes
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
-from .answer import Shown, candidate_of, id_of, shown_of_hits, shown_of_row, sources_of
-from .models import RankProfile
+from .answer import Shown, candidate_of, shown_of_places, shown_of_row, sources_of
+from .counting import clusters_of_views, facets_of_rows, facets_of_views
+from .models import RankProfile, Sponsorship
 from .question import After, Question
 from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank
-from .reading import LARGEST_RADIUS_M
+from .reading import LARGEST_RADIUS_M, whole_minute
+from .selection import View
 from .walk import Views, Walk
 
 Found = TypeVar("Found")
@@ -89,11 +99,11 @@ class Finder:
             return MultiPolygon(to_shape(get_district(session, district_id).area))
 
     def page(self, question: Question, *, widen: bool = False) -> Page:
-        """The hits of a question; one more than its limit is looked for, to know whether others follow.
+        """The first hits of a question, one less than its limit: the last one only tells whether others follow.
 
         widen: double the radius, up to LARGEST_RADIUS_M, until there is a hit.
         """
-        asked = replace(question, limit=question.limit + 1)
+        asked = question
         while True:
             page = self._either(self._page_from_shelf, self._page_from_database, asked)
             if page.shown or not widen or asked.where.radius_m >= LARGEST_RADIUS_M:
@@ -111,12 +121,11 @@ class Finder:
     def _page_from_shelf(self, question: Question) -> Page:
         assert self.shelf is not None
         stale_s = self.shelf.open()
-        hits = Walk(question, self.shelf.snapshot, self._views).page()
-        more = len(hits) == question.limit
-        kept = hits[: question.limit - 1]
-        last = After(kept[-1].key, kept[-1].distance_m, id_of(kept[-1])) if more else None
-        shown = shown_of_hits(kept, minute=minutes(question.filters.at))
-        known = {source: words for snapshot in {hit.snapshot for hit in kept} for source, words in sources_of(snapshot).items()}
+        places = Walk(question, self.shelf.snapshot, self._views).page()
+        kept = places[: question.limit - 1]
+        last = After(kept[-1].key, kept[-1].distance_m, kept[-1].id) if len(places) == question.limit else None
+        shown = shown_of_places(kept, profile=question.profile, minute=minutes(question.filters.at), words=question.words is not None)
+        known = {source: words for snapshot in {place.view.snapshot for place in kept} for source, words in sources_of(snapshot).items()}
         return Page(shown, last, _credit(shown, known), question.where.radius_m, stale_s, "shelf")
 
     def _page_from_database(self, question: Question) -> Page:
@@ -126,8 +135,128 @@ class Finder:
         more = len(ranked) == question.limit
         kept = ranked[: question.limit - 1]
         last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if more else None
-        shown = [shown_of_row(one.row, one.candidate, one.score, key=one.key) for one in kept]
+        shown = [shown_of_row(one.row, one.candidate, one.score) for one in kept]
         return Page(shown, last, _credit(shown, known), question.where.radius_m, None, "database")
+
+    def facets(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
+        """How many of all hits have each value."""
+        return self._either(
+            lambda whole: self._facets_from_shelf(whole, names), lambda whole: self._facets_from_database(whole, names), _whole(question)
+        )
+
+    def _facets_from_shelf(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
+        return facets_of_views(self._groups(question), names, minute=minutes(question.filters.at))
+
+    def _facets_from_database(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
+        with self._database().read() as session:
+            return facets_of_rows((one.row for one in _once(every_ranked(session, question), question)), names)
+
+    def clusters(self, question: Question, *, resolution: int) -> Mapping[int, int]:
+        """How many stores each cell has of those that a question finds."""
+        return self._either(
+            lambda whole: clusters_of_views(self._groups(whole), resolution=resolution),
+            lambda whole: self._clusters_from_database(whole, resolution),
+            _whole(question),
+        )
+
+    def _clusters_from_database(self, question: Question, resolution: int) -> Mapping[int, int]:
+        with self._database().read() as session:
+            return Counter(parent(one.row["cell"], resolution) for one in every_ranked(session, question))
+
+    def wide_clusters(self, question: Question, bounds: Bounds, *, resolution: int) -> Mapping[int, int]:
+        """The same for a box of any size up to that of a country: always from the database, and without words."""
+        with self._database().read() as session:
+            rows = queries.clusters(session, question, shard_cells=shard_cells_of_bounds(bounds), resolution=resolution)
+        return {row.cell: row.number for row in rows}
+
+    def _groups(self, question: Question) -> list[tuple[View, Any]]:
+        assert self.shelf is not None
+        self.shelf.open()
+        return Walk(question, self.shelf.snapshot, self._views).groups()
+
+    def sponsored(self, question: Question, *, most: int) -> list[Shown]:
+        """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""
+        try:
+            with self._database().read() as session:
+                paid = queries.sponsored_offers(session, at=question.filters.at)
+                if not paid:
+                    return []
+                asked = replace(question, only=frozenset(paid), after=None, limit=most)
+                return [shown_of_row(one.row, one.candidate, one.score) for one in rows_in_order(session, asked)[:most]]
+        except OperationalError:
+            return []
+
+    def along(self, question: Question, line: list[Point], *, detour_m: float) -> Page:
+        """Offers along a line, with the way out of the way and back as their distance. question: its area is the corridor around the line."""
+        with self._database().read() as session:
+            near = every_ranked(session, question)
+            known = credit_of(session)
+        lonlat = np.array([(one.row["lon"], one.row["lat"]) for one in near]).reshape(-1, 2)
+        found = []
+        for one, metres in zip(near, detours_m(line, lonlat) if near else (), strict=True):
+            if metres <= detour_m:
+                candidate = replace(one.candidate, distance_m=round(float(metres)))
+                [(_, score)] = rank([candidate], question.profile)
+                found.append(Ranked(one.row, candidate, score, order_key(candidate, score, question.sort)))
+        found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
+        ranked = _once(found, question)
+        kept = ranked[: question.limit - 1]
+        last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if len(ranked) > len(kept) else None
+        shown = [shown_of_row(one.row, one.candidate, one.score) for one in kept]
+        return Page(shown, last, _credit(shown, known), question.where.radius_m, None, "database")
+
+    def why_not(self, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID]) -> WhyNot:
+        """For one live offer: which filters its stores fail, or how many points it lacks for the page."""
+        with self._database().read() as session:
+            rows = queries.placements_judged(session, question, offer_id, store_ids=store_ids)
+        judged = [_judge(row, question) for row in rows]
+        passing = [one for one in judged if not one.failed]
+        page = self.page(question)
+        last = page.shown[-1] if page.last is not None else None
+        return WhyNot(judged, min(passing, key=lambda one: (one.key, one.candidate.distance_m)) if passing else None, last.total if last else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An offer in one of its stores. failed: the filters that it does not pass."""
+
+    store_id: UUID
+    store_name: str
+    candidate: Candidate
+    score: Score
+    key: int
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """best: the store at which the offer would stand, None where it passes in none. needed: points of the page's last hit, where it is full."""
+
+    stores: Sequence[Judged]
+    best: Judged | None
+    needed: int | None
+
+
+def _judge(row: Mapping[str, Any], question: Question) -> Judged:
+    where, words = question.where, question.words
+    failed = [name for name, passes in queries.verdicts_of(row).items() if not passes]
+    if not where.min_radius_m <= row["metres"] <= where.radius_m:
+        failed.append("radius_m" if row["metres"] > where.radius_m else "min_radius_m")
+    has = 0
+    if words is not None:
+        grams = {*(row["search_grams"] or ()), *(row["offer_grams"] or ())}
+        has = max(len(grams.intersection(words.grams)), dict(words.category_found).get(row["offer_category_id"], 0))
+        if not is_match(has, len(words.grams)):
+            failed.append("q")
+    asked = len(words.grams) if words is not None and "q" not in failed else 0
+    candidate = candidate_of(row, id_column="offer_id", found=has, asked=asked)
+    [(_, score)] = rank([candidate], question.profile)
+    return Judged(row["store_id"], row["name"], candidate, score, order_key(candidate, score, question.sort), tuple(failed))
+
+
+def _whole(question: Question) -> Question:
+    """The question for all its hits at once."""
+    return replace(question, after=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +330,27 @@ def get_profile(session: Session, name: str) -> Profile:
         known = ", ".join([*built_in_profiles(), *(one.name for one in queries.list_profiles(session))])
         raise InvalidInput(f"there is no rank profile {name[:60]!r}; known are {known}", errors={"profile": [f"expected one of {known}"]})
     return parse_profile(row.body)
+
+
+def add_sponsorship(session: Session, *, fields: Mapping[str, Any], sponsorship_id: UUID, now: datetime) -> Sponsorship:
+    """Has an offer shown apart for a time. Raises NotFound, Gone for the offer; InvalidInput where it ends before it starts."""
+    get_offer(session, fields["offer_id"])
+    # Whole minutes, as all that an answer shows.
+    starts_at, ends_at = whole_minute(fields.get("starts_at") or now), whole_minute(fields["ends_at"])
+    if ends_at <= starts_at:
+        raise InvalidInput("ends_at must lie after starts_at", errors={"ends_at": ["must lie after starts_at"]})
+    row = Sponsorship(id=sponsorship_id, offer_id=fields["offer_id"], sponsor=fields["sponsor"], starts_at=starts_at, ends_at=ends_at, created_at=now)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def remove_sponsorship(session: Session, sponsorship_id: UUID) -> None:
+    """Raises NotFound."""
+    row = session.get(Sponsorship, sponsorship_id)
+    if row is None:
+        raise NotFound(f"there is no sponsorship {sponsorship_id}")
+    session.delete(row)
 
 
 def add_profile(session: Session, profile: Profile, *, now: datetime) -> None:

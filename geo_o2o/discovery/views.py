@@ -1,43 +1,74 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 from flask import Flask, Response, current_app, request
 from prometheus_client import Counter
 
 from ..auth.access import access
 from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
-from ..http import Blueprint, caller, database, path_id, settings, unless_known, utcnow, with_version
+from ..geo.crs import to_wgs84
+from ..geo.distance import distance_m
+from ..http import NOTES, Blueprint, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
+from ..offers.service import get_visible_offer, new_offer_id
+from ..shelf.fragments import offer_fragment
 from ..stores import queries as stores
 from ..stores.hours import expand
-from ..stores.schemas import StoreAsked, dump_attribution, dump_store, written_point
-from ..stores.service import get_store, hours_of_row
+from ..stores.schemas import StoreAsked, dump_attribution, dump_store, read_point, written_point
+from ..stores.service import get_store, hours_of_row, point_of
 from . import service
-from .answer import body, changed, item
-from .question import After, Kind, Question
-from .reading import read_question, whole_minute, widens
-from .schemas import NearbyOffers, NearbyRequest, NearbyStores, StorePage, dump_intervals
+from .answer import body, changed, item, suggestions
+from .counting import dump_clusters, dump_facets, resolution_of_zoom
+from .queries import list_sponsorships, offers_on_shelf
+from .question import After, Filters, Question, Where
+from .ranking import DEFAULT_PROFILE
+from .reading import LARGEST_RADIUS_M, AreaTooLarge, read_question, read_wide_question, read_words, whole_minute, widens
+from .schemas import (
+    AlongRequest,
+    ClusterList,
+    ClustersRequest,
+    NearbyOffers,
+    NearbyRequest,
+    NearbyStores,
+    OffersRequest,
+    ShelfRequest,
+    SponsorshipList,
+    SponsorshipRequest,
+    SponsorshipResponse,
+    StorePage,
+    StoreShelf,
+    SuggestionList,
+    SuggestRequest,
+    WhyNotResponse,
+    dump_intervals,
+    dump_why_not,
+)
 from .service import Finder, Page
 
 blueprint = Blueprint("discovery", __name__, url_prefix="/v1", description="What is near and good")
 
 _SHOWN_DAYS = 7
 # One schema for all requests: making one copies every field, which costs as much as the rest of reading the question.
-_NEARBY = NearbyRequest()
+_STORES, _OFFERS, _CLUSTERS = NearbyRequest(), OffersRequest(), ClustersRequest()
 # How much of an answer is shown, and how; the rest says what is asked.
-_NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "lat", "lng"})
+_NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "sponsored", "lat", "lng"})
+# Hits from which suggestions are made.
+_LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
+_answered = {path: _answers.labels(path) for path in ("shelf", "database")}
 
 
 @blueprint.get("/offers/nearby")
 @access("discovery:read")
-@blueprint.arguments(_NEARBY, location="query")
+@blueprint.arguments(_OFFERS, location="query")
 @blueprint.response(200, NearbyOffers)
 def offers_nearby(asked: dict[str, Any]) -> Response:
     """Offers near a point, ranked by distance and rating; an offer of many stores appears once, at its best store."""
@@ -46,7 +77,7 @@ def offers_nearby(asked: dict[str, Any]) -> Response:
 
 @blueprint.get("/stores/nearby")
 @access("discovery:read")
-@blueprint.arguments(_NEARBY, location="query")
+@blueprint.arguments(_STORES, location="query")
 @blueprint.response(200, NearbyStores)
 def stores_nearby(asked: dict[str, Any]) -> Response:
     """Stores near a point, ranked by distance and rating."""
@@ -55,7 +86,7 @@ def stores_nearby(asked: dict[str, Any]) -> Response:
 
 @blueprint.post("/offers/nearby")
 @access("discovery:read")
-@blueprint.arguments(_NEARBY)
+@blueprint.arguments(_OFFERS)
 @blueprint.response(200, NearbyOffers)
 def offers_nearby_in_shape(asked: dict[str, Any]) -> Response:
     """The same question in a body, for shapes that are too long for an address."""
@@ -64,15 +95,16 @@ def offers_nearby_in_shape(asked: dict[str, Any]) -> Response:
 
 @blueprint.post("/stores/nearby")
 @access("discovery:read")
-@blueprint.arguments(_NEARBY)
+@blueprint.arguments(_STORES)
 @blueprint.response(200, NearbyStores)
 def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
     """The same question in a body, for shapes that are too long for an address."""
     return _nearby(asked, "stores")
 
 
-def _nearby(asked: dict[str, Any], kind: Kind) -> Response:
-    text = _asked_as_text(asked)
+def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Response:
+    notes = asked.pop(NOTES, {})
+    text = _asked_as_text(asked, notes, kind)
     position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
     now = whole_minute(utcnow())
     # Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
@@ -86,11 +118,26 @@ def _nearby(asked: dict[str, Any], kind: Kind) -> Response:
         after=After(position[2], position[3], UUID(position[4])) if position else None,
     )  # fmt: skip
     page = finder().page(question, widen=widens(asked) and position is None)
-    _answers.labels(page.path).inc()
-    return _answer(asked, question, page, text)
+    _answered[page.path].inc()
+    more: dict[str, Any] = {}
+    if "facets" in asked or asked.get("sponsored"):
+        question = replace(question, where=replace(question.where, radius_m=page.radius_m))
+    if "facets" in asked:
+        counted = finder().facets(question, asked["facets"])
+        more = {"count": sum(next(iter(counted.values())).values()), "facets": dump_facets(counted)}
+    if asked.get("sponsored"):
+        more["sponsored"] = _sponsored(asked, question)
+    return _answer(asked, question, page, text, more)
 
 
-def _answer(asked: dict[str, Any], question: Question, page: Page, text: str) -> Response:
+def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
+    profile = question.profile
+    paid = [item(shown, b'"%b"' % profile.name.encode()) for shown in finder().sponsored(question, most=asked["sponsored"])]
+    paid = changed(paid, crs=asked["crs"], fields=asked.get("fields_"), explain=profile if asked["explain"] else None)
+    return [{**orjson.loads(one), "label": "sponsored"} for one in paid]
+
+
+def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any]) -> Response:
     """The page as bytes, with its tag; 304 where the caller has it already."""
     at, profile = question.filters.at, question.profile
     items = [item(shown, b'"%b"' % profile.name.encode()) for shown in page.shown]
@@ -109,18 +156,143 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str) ->
         rest["origin"] = written_point(question.where.origin, asked["crs"])
     if asked["explain"]:
         rest["profile"] = profile.as_json()
+    rest |= more
     if page.stale_s is not None:
         rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)
     content = body(items, rest)
     response = Response(content, content_type="application/json")
-    response.headers["ETag"] = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    return unless_known(response) if request.if_none_match else response
+    # A tag of what is shown and of nothing else; nobody needs to be kept from finding another answer of the same tag.
+    response.headers["ETag"] = f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"'
+    return unless_known(response) if "HTTP_IF_NONE_MATCH" in request.environ else response
 
 
-def _asked_as_text(asked: dict[str, Any]) -> str:
+def _asked_as_text(asked: dict[str, Any], notes: dict[Any, Any], kind: str) -> str:
     """The question as text, to which a cursor belongs; how much is shown of it does not belong to it."""
-    said = sorted((name, str(value)) for name, value in asked.items() if name not in _NOT_ASKED)
-    return f"{request.path} {asked.get('lat')} {asked.get('lng')} {said}"
+    said = notes.get("said")
+    if said is None:
+        said = notes["said"] = sorted((name, str(value)) for name, value in asked.items() if name not in _NOT_ASKED)
+    return f"{kind} {asked.get('lat')} {asked.get('lng')} {said}"
+
+
+@blueprint.post("/offers/along")
+@access("discovery:read")
+@blueprint.arguments(AlongRequest)
+@blueprint.response(200, NearbyOffers)
+def offers_along(asked: dict[str, Any]) -> Response:
+    """Offers along a way, ranked with the detour (there and back) as their distance."""
+    line, detour_m = [to_wgs84(point, asked["crs"]) for point in asked.pop("line")], asked.pop("detour_m")
+    asked |= {"within": line, "width_m": detour_m, "min_radius_m": 0.0, "serves": False}
+    text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
+    position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
+    at = datetime.fromisoformat(position[0]) if position else whole_minute(utcnow())
+    question = read_question(
+        {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None,
+        after=After(position[2], position[3], UUID(position[4])) if position else None,
+    )  # fmt: skip
+    page = finder().along(question, line, detour_m=detour_m)
+    return _answer(asked, question, page, text, {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {})
+
+
+@blueprint.get("/offers/<offer_id>/why-not")
+@access("discovery:read")
+@blueprint.arguments(_OFFERS, location="query")
+@blueprint.response(200, WhyNotResponse)
+def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
+    """Why an offer is not on the first page of a question: the filter it fails, or the points it lacks."""
+    asked.pop(NOTES, None)
+    with database().read() as session:
+        offer = get_visible_offer(session, path_id(offer_id), caller=caller())
+    question = read_question(
+        asked, kind="offers", at=whole_minute(utcnow()), profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")),
+        radius_m=None, after=None,
+    )  # fmt: skip
+    return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids))
+
+
+@blueprint.get("/clusters")
+@access("discovery:read")
+@blueprint.arguments(_CLUSTERS, location="query")
+@blueprint.response(200, ClusterList)
+def clusters(asked: dict[str, Any]) -> dict[str, Any]:
+    """How many stores lie in each H3 cell of a map's size, for any zoom and with every filter of nearby."""
+    asked.pop(NOTES, None)
+    resolution = resolution_of_zoom(asked["zoom"])
+    asked = {**asked, "limit": 1, "sort": "points"}
+    profile, district = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"))
+    at = whole_minute(utcnow())
+    try:
+        question = read_question(asked, kind="stores", at=at, profile=profile, district=district, radius_m=LARGEST_RADIUS_M, after=None)
+        found = finder().clusters(question, resolution=resolution)
+    except AreaTooLarge:
+        if "bbox" not in asked or "q" in asked or asked["crs"] != "wgs84":
+            raise
+        found = finder().wide_clusters(read_wide_question(asked, at=at, profile=profile), asked["bbox"], resolution=resolution)
+    return {"items": dump_clusters(found, crs=asked["crs"]), "next": None, "resolution": resolution}
+
+
+@blueprint.get("/suggest")
+@access("discovery:read")
+@blueprint.arguments(SuggestRequest, location="query")
+@blueprint.response(200, SuggestionList)
+def suggest(asked: dict[str, Any]) -> Response:
+    """What somebody may mean who types near a point: categories, brands and stores."""
+    words = read_words(asked["q"], unfinished=True)
+    if words is None or not words.grams:
+        return answer({"items": [], "next": None})
+    question = Question(
+        kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
+        filters=Filters(at=whole_minute(utcnow())), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
+    )  # fmt: skip
+    return answer({"items": suggestions(finder().page(question).shown, words, most=asked["limit"]), "next": None})
+
+
+@blueprint.get("/stores/<store_id>/shelf")
+@access("catalogue:read")
+@blueprint.arguments(ShelfRequest, location="query")
+@blueprint.response(200, StoreShelf)
+def store_shelf(asked: dict[str, Any], store_id: str) -> Response:
+    """What a store has to offer at this moment: nothing while it is closed, and nothing that is sold out or over."""
+    at, id_ = whole_minute(utcnow()), path_id(store_id)
+    with database().read() as session:
+        store = get_store(session, id_)
+        if not caller().may_see(store.merchant_id):
+            raise NotFound(f"there is no store {id_}")
+        hours = stores.find_hours(session, store.hours_id)
+        rows = offers_on_shelf(session, id_, at=at)
+    open_ = bool(expand(hours_of_row(hours), start=at, until=at + timedelta(minutes=1))) if hours else None
+    place: dict[str, Any] = {}
+    if "lat" in asked:
+        place["distance_m"] = round(distance_m(read_point(asked["lng"], asked["lat"], asked["crs"]), point_of(store)))
+    return answer({"items": [orjson.loads(b"{%b}" % offer_fragment(row)) for row in rows], "next": None, "open": open_, "at": at, **place})
+
+
+@blueprint.get("/sponsorships")
+@access("merchants:write")
+@blueprint.response(200, SponsorshipList)
+def sponsorships() -> dict[str, Any]:
+    """Every paid place, past and coming."""
+    with database().read() as session:
+        return {"items": list_sponsorships(session), "next": None}
+
+
+@blueprint.post("/sponsorships")
+@access("merchants:write")
+@blueprint.arguments(SponsorshipRequest)
+@blueprint.response(201, SponsorshipResponse)
+def sponsor(body: dict[str, Any]) -> Any:
+    """Have an offer shown apart, labelled, for a time. The order of the list does not change by it."""
+    now = utcnow()
+    with database().write() as session:
+        return service.add_sponsorship(session, fields=body, sponsorship_id=new_offer_id(now=now), now=now)
+
+
+@blueprint.delete("/sponsorships/<sponsorship_id>")
+@access("merchants:write")
+@blueprint.response(204)
+def stop_sponsoring(sponsorship_id: str) -> None:
+    """Take a paid place back."""
+    with database().write() as session:
+        service.remove_sponsorship(session, path_id(sponsorship_id))
 
 
 @blueprint.get("/stores/<store_id>")

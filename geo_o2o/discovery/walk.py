@@ -6,12 +6,15 @@ leaves open to which whole metre a row belongs, or on which side of the radius i
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import h3.api.basic_int as h3
 import numpy as np
@@ -20,10 +23,9 @@ from numpy.typing import NDArray
 
 from ..changes.service import VERSIONED_RESOLUTION
 from ..geo.cells import cell_of, centre_of, descendants
-from ..geo.distance import LONGEST_CHORD_M, distances_m, to_ecef, way_error_m, way_m
+from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef, way_error_m, way_m
 from ..shelf.snapshot import Snapshot
 from .question import Question
-from .ranking import Score
 from .selection import Blocks, View, view_key, view_of
 
 Array = NDArray[Any]
@@ -38,19 +40,29 @@ _CELL_RADIUS_M = 1.2 * _EDGE_M
 # Middles of neighbouring cells are at least this far apart (H3's own table of extremes: edges shrink to 0.72 of the mean).
 _NARROWEST_STEP_M = 1.5 * 0.7 * _EDGE_M
 # Rings of cells around the one that is asked from: most questions end within the first.
-_DISKS = (1, 3, 8, 20, 50, 130)
+_DISKS = (3, 8, 20, 50, 130)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One row of an answer. store, offer: rows of the snapshot; offer is None where stores are asked for."""
+class Place(NamedTuple):
+    """A hit as the row of a view, with its place in the order: key and distance in one number."""
 
-    snapshot: Snapshot
-    store: int
-    offer: int | None
-    distance_m: int
-    score: Score
-    key: int
+    view: View
+    row: int
+    order: int
+
+    @property
+    def distance_m(self) -> int:
+        return self.order & ((1 << _DISTANCE_BITS) - 1)
+
+    @property
+    def key(self) -> int:
+        """See ranking.order_key."""
+        return self.order >> _DISTANCE_BITS
+
+    @property
+    def id(self) -> UUID:
+        stores, offers = self.view.stores, self.view.offers
+        return self.view.snapshot.store_id(int(stores[self.row])) if offers is None else self.view.snapshot.offer_id(int(offers[self.row]))
 
 
 @dataclass(slots=True)
@@ -93,13 +105,18 @@ class Walk:
         self._where = question.where
         self._key = view_key(question)
         self._lonlat = (self._where.origin.lon, self._where.origin.lat)
-        self._origin = to_ecef(np.array([self._lonlat]))[0]
+        self._centre = ecef_of(self._where.origin)
+        self._origin = np.array(self._centre)
         self._found: list[_Found] = []
+        # Whether an offer of many stores was found, which may come more than once.
+        self._repeats = False
+        # So many rows of a view are kept at most, but for those of the same order.
+        self._enough = question.limit
         self._after = None if question.after is None else (question.after.key << _DISTANCE_BITS) + question.after.distance_m
         if self._where.area is not None:
             shapely.prepare(self._where.area)
 
-    def page(self) -> list[Hit]:
+    def page(self) -> list[Place]:
         """The best `limit` hits behind the cursor, best first."""
         worst = _NO_KEY
         for lower_m, cell in self._cells():
@@ -108,15 +125,21 @@ class Walk:
             view = self._view(cell)
             if view is not None and self._bound(view.best, self._nearest_m(view, lower_m)) <= worst:
                 worst = self._take(view, worst)
-        return [self._hit(*one) for one in self._ordered(self.question.limit)]
+        return self._ordered(self.question.limit)
 
-    def everything(self) -> list[tuple[View, int]]:
-        """Every hit as a row of a view, each offer at its best store, in order."""
+    def groups(self) -> list[tuple[View, Array]]:
+        """Every hit, each offer at its best store, in no order: rows of views."""
+        self._enough = sys.maxsize
         for _, cell in self._cells():
             view = self._view(cell)
             if view is not None:
                 self._measure(view, None)
-        return [(found.view, row) for found, row, _ in self._ordered(None)]
+        if not self._repeats:
+            return [(one.view, one.rows) for one in self._found]
+        kept: dict[int, tuple[View, list[int]]] = {}
+        for place in self._ordered(None):
+            kept.setdefault(id(place.view), (place.view, []))[1].append(place.row)
+        return [(view, np.array(rows)) for view, rows in kept.values()]
 
     # --- cells ---------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +149,7 @@ class Walk:
         home = cell_of(where.origin, VERSIONED_RESOLUTION)
         for rings in _DISKS:
             cells, centres = _disk(home, rings)
-            lower = np.maximum(way_m(((centres - self._origin) ** 2).sum(axis=1)) - _CELL_RADIUS_M, 0.0)
+            lower = np.maximum(_ways_m(centres, self._origin) - _CELL_RADIUS_M, 0.0)
             # Beyond this the next disk may hold something nearer.
             sure_m = (rings + 1) * _NARROWEST_STEP_M - 2 * _CELL_RADIUS_M
             for place in np.argsort(lower, kind="stable").tolist():
@@ -148,8 +171,7 @@ class Walk:
 
     def _nearest_m(self, view: View, lower_m: float) -> float:
         centre, radius = view.snapshot.circle
-        straight = float(np.sqrt(((centre - self._origin) ** 2).sum()))
-        return max(lower_m, straight - radius - 0.01)
+        return max(lower_m, math.dist(centre, self._centre) - radius - 0.01)
 
     def _bound(self, best: int | None, nearest_m: float) -> int:
         """The smallest order that a row can have which is not nearer. best: of the rows; None where that is not known."""
@@ -159,7 +181,7 @@ class Walk:
         if question.sort != "points":
             return ((-(1 << 42) if best is None else best) << _DISTANCE_BITS) + metres
         most = question.profile.rating_weight + (question.profile.text_weight if question.words else 0) if best is None else best
-        points = int(question.profile.points_by_metre[min(metres, int(LONGEST_CHORD_M))]) + most
+        points = question.profile.points_by_metre.item(min(metres, int(LONGEST_CHORD_M))) + most
         return (-points << _DISTANCE_BITS) + metres
 
     # --- rows ----------------------------------------------------------------------------------------------------------------
@@ -194,43 +216,46 @@ class Walk:
 
     def _measure(self, view: View, rows: Array | None) -> None:
         """Measures rows of a view and keeps those that the question's place and cursor let pass."""
-        where = self._where
-        straight = (view.xyz if rows is None else view.xyz[rows]) - self._origin
-        metres = way_m(np.einsum("ij,ij->i", straight, straight))
-        self._settle(view, rows, metres)
-        distance = np.rint(metres).astype(np.int64)
-        if self.question.sort == "points":
-            points = view.points if rows is None else view.points[rows]
-            order = distance - ((self.question.profile.points_by_metre[distance] + points).astype(np.int64) << _DISTANCE_BITS)
-        else:
-            fixed = distance if view.fixed is None else view.fixed if rows is None else view.fixed[rows]
-            order = (fixed << _DISTANCE_BITS) + distance
-        keep = metres <= where.radius_m
-        if where.min_radius_m:
-            keep &= metres >= where.min_radius_m
-        kept = np.flatnonzero(keep)
-        chosen = kept if rows is None else rows[kept]
-        order = order[kept]
-        if where.area is not None or where.cells or where.serves or self.question.exclude or self._after is not None:
-            inside = self._inside(view, chosen, metres[kept], order)
-            chosen, order = chosen[inside], order[inside]
-        if len(chosen):
-            self._found.append(_Found(view, chosen, order))
-
-    def _settle(self, view: View, rows: Array | None, metres: Array) -> None:
-        """Where a straight line cannot tell, the geodesic does."""
-        where = self._where
-        unsure_m = way_error_m(min(float(metres.max(initial=0.0)), LONGEST_CHORD_M))
-        unsure = np.abs(metres - np.floor(metres) - 0.5) <= unsure_m
-        for edge_m in (where.radius_m, where.min_radius_m):
-            unsure |= np.abs(metres - edge_m) <= unsure_m
-        if where.serves:
-            unsure[:] = True
-        places = np.flatnonzero(unsure)
-        if len(places):
+        where, sort = self._where, self.question.sort
+        metres = _ways_m(view.xyz if rows is None else view.xyz[rows], self._origin)
+        distance = np.rint(metres)
+        farthest_m = float(metres.max())
+        unsure_m = way_error_m(farthest_m)
+        # Where a straight line cannot tell, the geodesic does.
+        unsure = np.abs(metres - distance) >= 0.5 - unsure_m
+        at_edge = farthest_m >= where.radius_m - unsure_m or bool(where.min_radius_m) or where.serves
+        if at_edge:
+            for edge_m in (where.radius_m, where.min_radius_m):
+                unsure |= np.abs(metres - edge_m) <= unsure_m
+            unsure |= where.serves
+        if unsure.any():
+            places = np.flatnonzero(unsure)
             stores = view.stores[places if rows is None else rows[places]]
-            lonlat = np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]])
-            metres[places] = distances_m(where.origin, lonlat)
+            metres[places] = distances_m(where.origin, np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]]))
+            distance = np.rint(metres)
+        away = distance.astype(np.int64)
+        if sort == "points":
+            points = view.points if rows is None else view.points[rows]
+            order = away - ((self.question.profile.points_by_metre[away] + points) << _DISTANCE_BITS)
+        else:
+            fixed = away if view.fixed is None else view.fixed if rows is None else view.fixed[rows]
+            order = (fixed << _DISTANCE_BITS) + away
+        chosen = np.arange(len(metres)) if rows is None else rows
+        if at_edge:
+            kept = np.flatnonzero((metres <= where.radius_m) & (metres >= where.min_radius_m))
+            chosen, order, metres = chosen[kept], order[kept], metres[kept]
+        if where.area is not None or where.cells or where.serves or self.question.exclude or self._after is not None:
+            inside = self._inside(view, chosen, metres, order)
+            chosen, order = chosen[inside], order[inside]
+        if not len(chosen):
+            return
+        if view.repeats is not None and view.repeats[chosen].any():
+            self._repeats = True
+        elif len(chosen) > self._enough:
+            # Whatever else is found, the rest of this view cannot come onto the page.
+            near = np.flatnonzero(order <= np.partition(order, self._enough - 1)[self._enough - 1])
+            chosen, order = chosen[near], order[near]
+        self._found.append(_Found(view, chosen, order))
 
     def _inside(self, view: View, rows: Array, metres: Array, order: Array) -> Array:
         """Of rows near enough, which also lie in the area and the cells, serve the place, are not excluded and come after the cursor."""
@@ -254,9 +279,9 @@ class Walk:
                 last = self.question.after.id.int
                 last_high, last_low = np.uint64(last >> 64), np.uint64(last & ((1 << 64) - 1))
                 later[same] = (high > last_high) | ((high == last_high) & (low > last_low))
-            if view.offers is not None:
+            if view.repeats is not None:
                 # An offer of many stores may have been on an earlier page, at a better store: that is seen when all are in order.
-                later |= snapshot["store_count"][view.offers[rows]] > 1
+                later |= view.repeats[rows]
             keep &= later
         return keep
 
@@ -272,55 +297,51 @@ class Walk:
     def _worst(self) -> int:
         """The order of the last row of the page, as far as it is known."""
         limit = self.question.limit
-        if self.question.kind == "offers":
-            return self._worst_of_offers()
-        orders = self._found[0].order if len(self._found) == 1 else np.concatenate([one.order for one in self._found]) if self._found else np.zeros(0)
+        if not self._found:
+            return _NO_KEY
+        if self._repeats:
+            found = self._ordered(limit)
+            return found[-1].order if len(found) == limit else _NO_KEY
+        orders = _joined([one.order for one in self._found])
         return int(np.partition(orders, limit - 1)[limit - 1]) if len(orders) >= limit else _NO_KEY
 
-    def _worst_of_offers(self) -> int:
-        found = self._ordered(self.question.limit)
-        return int(found[-1][2]) if len(found) == self.question.limit else _NO_KEY
-
-    def _ordered(self, limit: int | None) -> list[tuple[_Found, int, int]]:
-        """The found rows in order, an offer once, those after the cursor: (where it was found, row of its view, order)."""
+    def _ordered(self, limit: int | None) -> list[Place]:
+        """The found rows in order, an offer once, those after the cursor."""
         if not self._found:
             return []
-        orders = np.concatenate([one.order for one in self._found])
-        source = np.repeat(np.arange(len(self._found)), [len(one.rows) for one in self._found])
-        row = np.concatenate([one.rows for one in self._found])
+        orders = _joined([one.order for one in self._found])
+        repeats = self._repeats
         wanted = len(orders) if limit is None else limit
-        offers = self.question.kind == "offers"
         # Offers of many stores come more than once: so more rows are looked at than wanted, and still more where those do not suffice.
-        taken = 2 * wanted + 16 if offers else wanted
+        taken = 2 * wanted + 16 if repeats else wanted
         while True:
-            if taken < len(orders):
-                last = np.partition(orders, taken - 1)[taken - 1]
-                near = np.flatnonzero(orders <= last)
-            else:
-                near = np.arange(len(orders))
-            found = self._sorted(orders[near], source[near], row[near], once=offers)
+            near = np.flatnonzero(orders <= np.partition(orders, taken - 1)[taken - 1]) if taken < len(orders) else np.arange(len(orders))
+            found = self._sorted(orders, near, repeats=repeats)
             if limit is None or len(found) >= wanted or len(near) == len(orders):
                 return found[:wanted]
             taken *= 4
 
-    def _sorted(self, orders: Array, source: Array, rows: Array, *, once: bool) -> list[tuple[_Found, int, int]]:
-        high, low = np.zeros(len(rows), dtype=np.uint64), np.zeros(len(rows), dtype=np.uint64)
-        store_high, store_low = high, low
-        if once:
-            store_high, store_low = high.copy(), low.copy()
-        for number in np.unique(source).tolist():
-            mine = source == number
-            view = self._found[number].view
-            high[mine], low[mine] = _ids(view, rows[mine])
-            if once:
-                stores = view.stores[rows[mine]]
-                store_high[mine], store_low[mine] = view.snapshot["id_high"][stores], view.snapshot["id_low"][stores]
-        sequence = np.lexsort((store_low, store_high, low, high, orders) if once else (low, high, orders))
-        found = [(self._found[number], row, order) for number, row, order in zip(
-            source[sequence].tolist(), rows[sequence].tolist(), orders[sequence].tolist(), strict=True)]  # fmt: skip
-        return self._once(found, high[sequence].tolist(), low[sequence].tolist()) if once else found
+    def _sorted(self, orders: Array, near: Array, *, repeats: bool) -> list[Place]:
+        """The rows at these places of all found ones, in order; those of one order by id."""
+        begin = 0
+        parts: list[tuple[View, Array]] = []
+        for one in self._found:
+            mine = near[(near >= begin) & (near < begin + len(one.rows))] - begin if len(self._found) > 1 else near
+            parts.append((one.view, one.rows[mine]))
+            begin += len(one.rows)
+        ids = [_ids(view, rows) for view, rows in parts]
+        high, low = (_joined([pair[half] for pair in ids]) for half in (0, 1))
+        keys = [low, high, orders[near]]
+        if repeats:
+            stores = [_store_ids(view, rows) for view, rows in parts]
+            keys = [*(_joined([pair[half] for pair in stores]) for half in (1, 0)), *keys]
+        sequence = np.lexsort(keys)
+        views = [view for view, rows in parts for _ in range(len(rows))]
+        rows, order = _joined([rows for _, rows in parts])[sequence].tolist(), orders[near][sequence].tolist()
+        found = [Place(views[place], *one) for place, *one in zip(sequence.tolist(), rows, order, strict=True)]
+        return self._once(found, high[sequence].tolist(), low[sequence].tolist()) if repeats else found
 
-    def _once(self, found: list[tuple[_Found, int, int]], high: list[int], low: list[int]) -> list[tuple[_Found, int, int]]:
+    def _once(self, found: list[Place], high: list[int], low: list[int]) -> list[Place]:
         """Each offer at the first, and so the best, of its stores; without those of the pages before."""
         seen: set[tuple[int, int]] = set()
         kept = []
@@ -330,26 +351,29 @@ class Walk:
             if offer in seen:
                 continue
             seen.add(offer)
-            if after is None or last is None or (one[2], (offer[0] << 64) | offer[1]) > (after, last.id.int):
+            if after is None or last is None or (one.order, (offer[0] << 64) | offer[1]) > (after, last.id.int):
                 kept.append(one)
         return kept
 
-    def _hit(self, found: _Found, row: int, order: int) -> Hit:
-        view, profile = found.view, self.question.profile
-        distance_m = order & ((1 << _DISTANCE_BITS) - 1)
-        points, rating = int(view.points[row]), int(view.rating_points[row])
-        distance = int(profile.points_by_metre[distance_m])
-        text = points - rating if self.question.words else None
-        score = Score(distance + points, distance, rating, int(view.bayes_milli[row]), text)
-        offer = None if view.offers is None else int(view.offers[row])
-        return Hit(view.snapshot, int(view.stores[row]), offer, distance_m, score, order >> _DISTANCE_BITS)
+
+def _joined(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _ways_m(xyz: Array, origin: Array) -> Array:
+    straight = xyz - origin
+    return way_m(np.einsum("ij,ij->i", straight, straight))
+
+
+def _store_ids(view: View, rows: Array) -> tuple[Array, Array]:
+    stores = view.stores[rows]
+    return view.snapshot["id_high"][stores], view.snapshot["id_low"][stores]
 
 
 def _ids(view: View, rows: Array) -> tuple[Array, Array]:
     snapshot = view.snapshot
     if view.offers is None:
-        stores = view.stores[rows]
-        return snapshot["id_high"][stores], snapshot["id_low"][stores]
+        return _store_ids(view, rows)
     offers = view.offers[rows]
     return snapshot["offer_high"][offers], snapshot["offer_low"][offers]
 
@@ -362,9 +386,17 @@ def _in_cells(cells: tuple[int, ...], stored: Array) -> Array:
     return inside
 
 
-@lru_cache(maxsize=2_048)
 def _disk(home: int, rings: int) -> tuple[list[int], Array]:
     """The cells up to so many rings around one, and their middles, earth-centred."""
+    return _near_disk(home, rings) if rings == _DISKS[0] else _far_disk(home, rings)
+
+
+def _make_disk(home: int, rings: int) -> tuple[list[int], Array]:
     cells = h3.grid_disk(home, rings)
     centres = [centre_of(cell) for cell in cells]
     return cells, to_ecef(np.array([(one.lon, one.lat) for one in centres]))
+
+
+# The small ones are asked for all the time; a large one is some hundred kilobytes.
+_near_disk = lru_cache(maxsize=4_096)(_make_disk)
+_far_disk = lru_cache(maxsize=32)(_make_disk)

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import LineString, MultiPolygon, Polygon, box
 
-from .distance import GEOD, distances_m
+from .distance import GEOD
 from .local import to_local_m
 from .point import Point
 
@@ -68,17 +68,14 @@ def corridor(line: list[Point], *, half_width_m: float) -> MultiPolygon:
 
 
 def detours_m(line: list[Point], lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much longer the way along a line becomes by going to each place and back to the line: there from one of its points and on to
-    the next, whichever is best.
+    """How much longer a way along a line becomes by each place: from the nearest point of the line there and back, as the crow flies.
 
-    lonlat: float array (n, 2), degrees. Returns metres, shape (n,), never negative. Distances are geodesic, not along streets.
+    lonlat: float array (n, 2), degrees. Returns metres, shape (n,), to a few hundred-thousandths.
     """
     dense = _densified(line)
-    away = np.stack([distances_m(point, lonlat) for point in dense])
-    steps = np.array(_steps_m(dense))
-    between = (away[:-1] + away[1:] - steps[:, None]).min(axis=0)
-    at_ends = np.minimum(2 * away[0], 2 * away[-1])
-    return np.asarray(np.maximum(np.minimum(between, at_ends), 0.0), dtype=np.float64)
+    middle = dense[len(dense) // 2]
+    local = LineString(to_local_m(middle, np.array([(point.lon, point.lat) for point in dense])))
+    return 2.0 * np.asarray(shapely.distance(local, shapely.points(to_local_m(middle, lonlat))), dtype=np.float64)
 
 
 def _densified(line: list[Point]) -> list[Point]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Geod
@@ -58,6 +60,14 @@ def to_ecef(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
     normal = _AXIS_M / np.sqrt(1.0 - _ECCENTRICITY2 * np.sin(lat) ** 2)
     across = normal * np.cos(lat)
     return np.column_stack([across * np.cos(lon), across * np.sin(lon), normal * (1.0 - _ECCENTRICITY2) * np.sin(lat)])
+
+
+def ecef_of(point: Point) -> tuple[float, float, float]:
+    """to_ecef of one point."""
+    lon, lat = math.radians(point.lon), math.radians(point.lat)
+    normal = _AXIS_M / math.sqrt(1.0 - _ECCENTRICITY2 * math.sin(lat) ** 2)
+    across = normal * math.cos(lat)
+    return across * math.cos(lon), across * math.sin(lon), normal * (1.0 - _ECCENTRICITY2) * math.sin(lat)
 
 
 def way_m(chord2: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -145,7 +146,6 @@ def observe(app: Flask) -> None:
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
-        request_id()
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -154,16 +154,24 @@ def observe(app: Flask) -> None:
         seconds = time.perf_counter() - g.get("started", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "(none)"
         method = request.method if request.method in _METHODS else "(other)"
-        _requests.labels(route, method, str(response.status_code)).inc()
-        _seconds.labels(route, method).observe(seconds)
-        if route not in _QUIET:
+        counter, histogram = _series(route, method, response.status_code)
+        counter.inc()
+        histogram.observe(seconds)
+        level = logging.INFO if response.status_code < 500 else logging.ERROR
+        if route not in _QUIET and _log.isEnabledFor(level):
             caller = g.get("caller")
             fields = {
                 "request_id": request_id(), "method": method, "route": route, "status": response.status_code,
                 "ms": round(seconds * 1000, 1), "role": caller.role if caller else "-",
             }  # fmt: skip
-            _log.log(logging.INFO if response.status_code < 500 else logging.ERROR, "request", extra={"fields": fields})
+            _log.log(level, "request", extra={"fields": fields})
         return response
+
+
+@cache
+def _series(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """The series of one kind of request; found once, because finding them costs more than counting."""
+    return _requests.labels(route, method, str(status)), _seconds.labels(route, method)
 
 
 def api_page() -> dict[str, Any]:

@@ -23,7 +23,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..geo.cells import centre_of
-from ..geo.distance import to_ecef
+from ..geo.distance import ecef_of, to_ecef
 from ..geo.point import Point
 from .fragments import offer_fragment, rating_fragment, store_fragment
 
@@ -80,10 +80,10 @@ class Snapshot:
         return self.file is None or self.file.size() == self.size
 
     @cached_property
-    def circle(self) -> tuple[Array, float]:
+    def circle(self) -> tuple[tuple[float, float, float], float]:
         """Centre (earth-centred) and radius in metres of all its stores, by straight lines."""
-        centre = to_ecef(np.array([[centre_of(self.cell).lon, centre_of(self.cell).lat]]))[0]
-        away = np.sqrt(((self["xyz"] - centre) ** 2).sum(axis=1))
+        centre = ecef_of(centre_of(self.cell))
+        away = np.sqrt(((self["xyz"] - np.array(centre)) ** 2).sum(axis=1))
         return centre, float(away.max()) if len(away) else 0.0
 
     @cached_property
@@ -104,21 +104,33 @@ class Snapshot:
     def offer_id(self, offer: int) -> UUID:
         return UUID(int=(int(self["offer_high"][offer]) << 64) | int(self["offer_low"][offer]))
 
-    def store_text(self, store: int) -> bytes:
-        return self._text("store_text", "store_end", 2 * store)
+    def store_texts(self, stores: Array) -> list[tuple[bytes, bytes]]:
+        """The fragment of each store, and that of its rating."""
+        text, end = self._store_text, self["store_end"]
+        begin, middle, last = (end[2 * stores + shift].tolist() for shift in (0, 1, 2))
+        return [(bytes(text[a:b]), bytes(text[b:c])) for a, b, c in zip(begin, middle, last, strict=True)]
 
-    def rating_text(self, store: int) -> bytes:
-        return self._text("store_text", "store_end", 2 * store + 1)
+    def offer_texts(self, offers: Array) -> list[bytes]:
+        text, end = self._offer_text, self["offer_end"]
+        return [bytes(text[a:b]) for a, b in zip(end[offers].tolist(), end[offers + 1].tolist(), strict=True)]
 
-    def offer_text(self, offer: int) -> bytes:
-        return self._text("offer_text", "offer_end", offer)
+    @cached_property
+    def _store_text(self) -> memoryview:
+        return memoryview(self["store_text"])  # type: ignore[arg-type]
+
+    @cached_property
+    def _offer_text(self) -> memoryview:
+        return memoryview(self["offer_text"])  # type: ignore[arg-type]
 
     def position(self, store: int) -> Point:
         return Point(float(self["lon"][store]), float(self["lat"][store]))
 
     def open_state(self, minute: int) -> Array:
         """By number of the hours: 1 open, 0 closed, -1 not known at that minute; the last element is for stores without hours."""
-        return self._states(minute, minute)
+        kept = self.views.get("open")
+        if kept is None or kept[0] != minute:
+            kept = self.views["open"] = minute, self._states(minute, minute)
+        return np.asarray(kept[1])
 
     def open_through(self, minute: int, until: int) -> Array:
         """The same for being open all the time from one minute to another."""
@@ -131,10 +143,6 @@ class Snapshot:
         state = (counted[start[1:]] > counted[start[:-1]]).astype(np.int8)
         known = (self["known_from"] <= minute) & (minute < self["known_until"])
         return np.append(np.where(known, state, NOTHING), NOTHING).astype(np.int8)
-
-    def _text(self, text: str, ends: str, number: int) -> bytes:
-        end = self[ends]
-        return bytes(self[text][end[number] : end[number + 1]])
 
 
 class _Numbers(dict[Any, int]):
@@ -178,8 +186,8 @@ def pack(cell: int, version: int, *, stores: Sequence[Mapping[str, Any]], offers
     columns["id_high"], columns["id_low"] = _ids(row["store_id"] for row in stores)
     columns["offer_high"], columns["offer_low"] = _ids(row["offer_id"] for row in offers)
     columns["tag_start"], columns["tag"] = _lists([[words["tags"](tag) for tag in row["tags"]] for row in stores], np.int32)
-    columns["gram_start"], columns["gram"] = _lists([row["search_grams"] or () for row in stores], np.int32)
-    columns["offer_gram_start"], columns["offer_gram"] = _lists([row["offer_grams"] or () for row in offers], np.int32)
+    columns["gram"], columns["gram_store"] = _inverted([row["search_grams"] or () for row in stores])
+    columns["offer_gram"], columns["gram_offer"] = _inverted([row["offer_grams"] or () for row in offers])
     spans = [hours[id_] for id_ in words["hours"] if id_ is not None]
     columns["known_from"] = np.array([minutes(one["expanded_from"]) for one in spans], dtype=np.int32)
     columns["known_until"] = np.array([minutes(one["expanded_until"]) for one in spans], dtype=np.int32)
@@ -269,6 +277,13 @@ def _lists(rows: Sequence[Sequence[int]], kind: Any) -> tuple[Array, Array]:
     start = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=start[1:])
     return start, np.array([one for row in rows for one in row], dtype=kind)
+
+
+def _inverted(rows: Sequence[Sequence[int]]) -> tuple[Array, Array]:
+    """Every gram of every row, sorted, and the row of each."""
+    start, grams = _lists(rows, np.int32)
+    sequence = np.argsort(grams, kind="stable")
+    return grams[sequence], np.repeat(np.arange(len(rows), dtype=np.int32), np.diff(start))[sequence]
 
 
 def _texts(texts: Sequence[bytes]) -> tuple[Array, Array]:

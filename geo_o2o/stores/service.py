@@ -106,7 +106,7 @@ def change_store(
     if "merchant_id" in fields and store.merchant_id != (owner := _owner(session, caller, fields)):
         store.merchant_id = owner
         queries.ask_offers_to_follow(session, old_id=store.id, new_id=store.id, now=now)
-    before = _point_of(store)
+    before = point_of(store)
     at: Point = fields.get("at") or before
     _set_fields(store, fields)
     _check_areas(store, at)
@@ -242,7 +242,7 @@ def _put_at(store: Store, at: Point) -> None:
     store.location = from_shape(ShapelyPoint(at.lon, at.lat), srid=4326)
 
 
-def _point_of(store: Store) -> Point:
+def point_of(store: Store) -> Point:
     location = to_shape(store.location)
     return Point(location.x, location.y)
 
