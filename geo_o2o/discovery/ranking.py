@@ -66,9 +66,9 @@ class Profile:
         return [self.prior_count * self.prior_of(codes.get(number, "default")) for number in range(1, max(codes) + 1)]
 
     @cached_property
-    def points_by_metre(self) -> NDArray[np.int32]:
+    def points_by_metre(self) -> NDArray[np.int64]:
         """Distance points of every whole metre up to the farthest that can be asked for."""
-        return np.array([distance_points(self, metres) for metres in range(int(LONGEST_CHORD_M) + 2)], dtype=np.int32)
+        return np.array([distance_points(self, metres) for metres in range(int(LONGEST_CHORD_M) + 2)], dtype=np.int64)
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -212,7 +212,7 @@ class Walk:
         metres = np.minimum(nearest, LONGEST_CHORD_M).astype(np.int64)
         if self.question.sort == "distance":
             return (metres << _DISTANCE_BITS) + metres
-        return -((self.question.profile.points_by_metre[metres].astype(np.int64) + blocks.best) << _DISTANCE_BITS)
+        return -((self.question.profile.points_by_metre[metres] + blocks.best) << _DISTANCE_BITS)
 
     def _measure(self, view: View, rows: Array | None) -> None:
         """Measures rows of a view and keeps those that the question's place and cursor let pass."""
