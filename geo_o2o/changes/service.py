@@ -5,11 +5,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..geo.cells import parent
+from ..geo.cells import VERSIONED_RESOLUTION, parent
 from . import queries
 
-# About 5 square kilometres: small enough to be read anew in a moment, large enough that a question touches one or two.
-VERSIONED_RESOLUTION = 7
 CHANNEL = "geo_o2o_cells"
 # What listeners are told where too many cells changed to name them: look at all of them.
 EVERYTHING = "*"

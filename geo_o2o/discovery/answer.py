@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from ..geo.crs import Crs
+from ..geo.crs import Crs, written_point
 from ..geo.point import Point
 from ..shelf.fragments import offer_fragment, rating_fragment, store_fragment
 from ..shelf.snapshot import NOTHING, Snapshot
 from ..stores.categories import codes_by_id, tree
-from ..stores.schemas import written_point
 from ..stores.words import grams, is_match
 from .question import Words
 from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile, Score

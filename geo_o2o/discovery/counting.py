@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geo.cells import centre_of, parent, to_hex
-from ..geo.crs import Crs
+from ..geo.crs import Crs, written_point
 from ..shelf.snapshot import NOTHING
 from ..stores.categories import codes_by_id
-from ..stores.schemas import written_point
 from .selection import View
 
 FACETS = ("category", "brand", "price_band", "open")

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from ..auth.access import access
 from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
-from ..geo.crs import to_wgs84
+from ..geo.crs import read_point, to_wgs84, written_point
 from ..geo.distance import distance_m
 from ..http import NOTES, Blueprint, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
 from ..offers import queries as offers
@@ -22,7 +22,7 @@ from ..offers.service import get_visible_offer, new_offer_id
 from ..shelf.fragments import offer_fragment
 from ..stores import queries as stores
 from ..stores.hours import expand
-from ..stores.schemas import StoreAsked, dump_attribution, dump_store, read_point, written_point
+from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row, point_of
 from . import service
 from .answer import body, changed, item, suggestions

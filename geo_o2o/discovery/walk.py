@@ -21,8 +21,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ..changes.service import VERSIONED_RESOLUTION
-from ..geo.cells import cell_of, centre_of, descendants
+from ..geo.cells import VERSIONED_RESOLUTION, cell_of, centre_of, descendants
 from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef, way_error_m, way_m
 from ..shelf.snapshot import Snapshot
 from .question import Question

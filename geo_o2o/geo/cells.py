@@ -19,6 +19,9 @@ from .point import Point
 STORED_RESOLUTION = 12
 # Decided once for ever: the distribution key of every big table (design: scale, section 1).
 SHARD_RESOLUTION = 4
+# Cells of this size have a version that rises with every change in them, about 5 square kilometres: small enough to be read anew in a
+# moment, large enough that a question touches one or two.
+VERSIONED_RESOLUTION = 7
 
 _RESOLUTION_SHIFT = 52
 _RESOLUTION_MASK = 15 << _RESOLUTION_SHIFT

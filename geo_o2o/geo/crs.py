@@ -43,6 +43,17 @@ def from_wgs84(point: Point, crs: Crs) -> Point:
     return gcj if crs == "gcj02" else _gcj_to_bd(gcj)
 
 
+def read_point(lon: float, lat: float, crs: Crs) -> Point:
+    """A position as sent, in WGS 84."""
+    return to_wgs84(Point(lon, lat), crs)
+
+
+def written_point(point: Point, crs: Crs) -> dict[str, float]:
+    """A position as answered, in the caller's system; 1e-7 degree is about 1 cm."""
+    shown = from_wgs84(point, crs)
+    return {"lat": round(shown.lat, 7), "lng": round(shown.lon, 7)}
+
+
 def _in_china(point: Point) -> bool:
     return _WEST <= point.lon <= _EAST and _SOUTH <= point.lat <= _NORTH
 

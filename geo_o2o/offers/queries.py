@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -84,6 +85,27 @@ def remove_placements(session: Session, offer_id: UUID, store_ids: Collection[UU
         return []
     left = sa.any_(sa.literal(list(removed), sa.ARRAY(sa.Uuid)))
     return session.scalars(sa.select(Store.cell).where(_shards_of(Store.shard_cell, removed), Store.id == left)).all()
+
+
+def placements_without_grams(session: Session, *, limit: int) -> Sequence[Any]:
+    """Placements that cannot be found by a word yet."""
+    columns = (Placement.shard_cell, Placement.store_id, Placement.offer_id, Placement.title, Placement.titles)
+    return session.execute(sa.select(*columns).where(Placement.search_grams.is_(None)).limit(limit)).all()
+
+
+def write_grams(session: Session, rows: Sequence[tuple[Any, Sequence[int]]]) -> Sequence[int]:
+    """rows: placements_without_grams and the grams of each. Returns the cells of their stores."""
+    if not rows:
+        return []
+    text = "UPDATE offer_store SET search_grams = :grams WHERE shard_cell = :shard_cell AND store_id = :store_id AND offer_id = :offer_id"
+    session.execute(
+        sa.text(text),
+        [{"shard_cell": row.shard_cell, "store_id": row.store_id, "offer_id": row.offer_id, "grams": list(found)} for row, found in rows],
+    )
+    ids = {row.store_id for row, _ in rows}
+    return session.scalars(
+        sa.select(Store.cell).where(_shards_of(Store.shard_cell, ids), Store.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Uuid))))
+    ).all()
 
 
 def add_placements(session: Session, rows: Sequence[dict[str, object]]) -> None:

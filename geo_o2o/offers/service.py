@@ -20,6 +20,7 @@ from .lifecycle import step
 from .models import Offer
 
 _MOVES_PER_BATCH = 50
+_GRAMS_PER_BATCH = 5_000
 
 
 def new_offer_id(*, now: datetime) -> UUID:
@@ -116,6 +117,13 @@ def follow_moved_stores(session: Session, *, now: datetime) -> int:
         session.delete(move)
         session.flush()
     return len(moves)
+
+
+def fill_search_grams(session: Session) -> int:
+    """Makes the grams of placements that have none yet, one batch; returns how many. May be run twice without harm."""
+    rows = queries.placements_without_grams(session, limit=_GRAMS_PER_BATCH)
+    note_change(session, queries.write_grams(session, [(row, grams([row.title, *row.titles.values()])) for row in rows]))
+    return len(rows)
 
 
 def _may_hold(offer: Offer, store: Store) -> bool:

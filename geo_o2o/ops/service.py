@@ -48,7 +48,7 @@ def upgrade(settings: Settings) -> None:
     filled = 1
     while filled:
         with database.write() as session:
-            filled = stores.fill_search_grams(session)
+            filled = stores.fill_search_grams(session) + offers.fill_search_grams(session)
     database.close()
 
 

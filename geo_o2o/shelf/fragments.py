@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ..stores.categories import codes_by_id
-from ..stores.schemas import dump_rating
+from ..stores.ratings import dump_rating
 
 _OPTIONS = orjson.OPT_UTC_Z
 # 1e-7 degree is about 1 cm.

@@ -366,7 +366,7 @@ class Shelf:
 
     def _written(self, snapshots: list[Snapshot], path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        save(snapshots, path)
+        save(snapshots, path, unfinished=path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part"))
         self._trouble = None
 
     def _drop(self, cell: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -205,10 +204,12 @@ def discount_of(price: int | None, list_price: int | None) -> int:
     return 0 if price is None or not list_price else 100 * (list_price - price) // list_price
 
 
-def save(snapshots: Sequence[Snapshot], path: Path) -> None:
-    """Writes a file of one or more snapshots, in one piece: it is there whole or not at all, also when this process is killed."""
+def save(snapshots: Sequence[Snapshot], path: Path, *, unfinished: Path) -> None:
+    """Writes a file of one or more snapshots, in one piece: it is there whole or not at all, also when this process is killed.
+
+    unfinished: the name of the file until it is whole, in the same folder.
+    """
     batches = [_batch(snapshot) for snapshot in snapshots]
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
         with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, batches[0][0].schema) as writer:
             for batch, about in batches:
@@ -222,7 +223,7 @@ def save(snapshots: Sequence[Snapshot], path: Path) -> None:
 def load(path: Path) -> list[Snapshot]:
     """Maps a file into memory; all its snapshots share the mapping. Raises BrokenFile; FileNotFoundError."""
     with path.open("rb") as opened:
-        size = os.fstat(opened.fileno()).st_size
+        size = path.stat().st_size
         if size == 0:
             raise BrokenFile(f"{path.name} is empty")
         # Keeps a descriptor of its own, by which the length is looked at later.

@@ -27,11 +27,12 @@ from ..fields import (
     described,
 )
 from ..geo.cells import to_hex
-from ..geo.crs import Crs, from_wgs84, to_wgs84
+from ..geo.crs import Crs, read_point, written_point
 from ..geo.point import Point
 from ..geo.shapes import to_geojson
 from .categories import codes_by_id, tree
 from .models import Attribution, Store
+from .ratings import dump_rating
 from .zones import zones
 
 MOST_PER_PAGE = 1_000
@@ -226,22 +227,6 @@ class CategoryCodes(CommaList):
     def __init__(self, **kwargs: Any):
         words = "category codes joined by commas; each includes what lies below it"
         super().__init__(CategoryField(), longest=50, **described(kwargs, description=words, example="food.cafe,shop.books"))
-
-
-def read_point(lon: float, lat: float, crs: Crs) -> Point:
-    """A position as sent, in WGS 84."""
-    return to_wgs84(Point(lon, lat), crs)
-
-
-def written_point(point: Point, crs: Crs) -> dict[str, float]:
-    """A position as answered, in the caller's system; 1e-7 degree is about 1 cm."""
-    shown = from_wgs84(point, crs)
-    return {"lat": round(shown.lat, 7), "lng": round(shown.lon, 7)}
-
-
-def dump_rating(rating_sum: int, rating_count: int, sample: bool) -> dict[str, Any]:
-    mean = round(rating_sum / rating_count, 3) if rating_count else None
-    return {"mean": mean, "count": rating_count, "sum": rating_sum, "sample": sample}
 
 
 def dump_attribution(rows: Sequence[Attribution]) -> list[dict[str, str]]:

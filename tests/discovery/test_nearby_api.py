@@ -44,7 +44,7 @@ def test_answers_have_the_shape_of_their_schemas(app_api: Api, session: Session)
     session.commit()
     stores = app_api.get("/v1/stores/nearby", **HERE, explain="true").get_json()
     offers = app_api.get("/v1/offers/nearby", **HERE, explain="true").get_json()
-    sometimes = {"origin", "facets", "count", "stale_since"}
+    sometimes = {"origin", "facets", "count", "stale_since", "sponsored"}
     assert set(stores) == set(NearbyStores().fields) - sometimes
     assert set(offers) == set(NearbyOffers().fields) - sometimes
     assert set(stores["items"][0]) == set(StoreHit().fields)
