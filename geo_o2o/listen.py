@@ -58,6 +58,14 @@ class Listener:
                 self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
                 self._thread.start()
 
+    def wait_until_heard(self, moment: float, *, patience_s: float) -> None:
+        """Returns when everything is known that was committed before a moment (time.monotonic). Raises Silent."""
+        deadline = time.monotonic() + patience_s
+        while self.heard_at < moment:
+            if time.monotonic() > deadline or self._stop.is_set():
+                raise Silent(f"nothing was heard for {patience_s} s")
+            time.sleep(self._every_s / 10)
+
     def stop(self) -> None:
         self._stop.set()
         if self._thread is not None:

@@ -46,6 +46,7 @@ ALLOWED = {
 TESTS_OWN = re.compile(
     r"^\s*SELECT (count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
     r"|^SELECT (id FROM stores$|rating_count FROM stores WHERE source = 'real'|shard_cell, id, category_id FROM stores ORDER|id, shard_cell FROM stores LIMIT)"
+    r"|^UPDATE (stores SET brand|offer_store SET (list_price|title))|^SELECT \*(, ST_X| FROM offer_store)"
     r"|^UPDATE stores SET (status = 'removed'$|hours_id =|merchant_id = %\(owner)|^DELETE FROM stores$|^INSERT INTO attributions VALUES"
 )
 _KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")

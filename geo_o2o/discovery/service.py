@@ -120,8 +120,8 @@ class Finder:
 
     def _page_from_shelf(self, question: Question) -> Page:
         assert self.shelf is not None
-        stale_s = self.shelf.open()
-        places = Walk(question, self.shelf.snapshot, self._views).page()
+        find, stale_s = self.shelf.open()
+        places = Walk(question, find, self._views).page()
         kept = places[: question.limit - 1]
         last = After(kept[-1].key, kept[-1].distance_m, kept[-1].id) if len(places) == question.limit else None
         shown = shown_of_places(kept, profile=question.profile, minute=minutes(question.filters.at), words=question.words is not None)
@@ -171,8 +171,8 @@ class Finder:
 
     def _groups(self, question: Question) -> list[tuple[View, Any]]:
         assert self.shelf is not None
-        self.shelf.open()
-        return Walk(question, self.shelf.snapshot, self._views).groups()
+        find, _ = self.shelf.open()
+        return Walk(question, find, self._views).groups()
 
     def sponsored(self, question: Question, *, most: int) -> list[Shown]:
         """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""

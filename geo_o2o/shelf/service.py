@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from ..changes.queries import versions_of_shards, versions_within
 from ..changes.service import CHANNEL, parse_told
 from ..geo.cells import SHARD_RESOLUTION, parent
-from ..listen import Listener
+from ..listen import Listener, Silent
 from . import queries
 from .snapshot import BrokenFile, Snapshot, empty, load, pack, save
 
@@ -36,7 +36,7 @@ GROUP_RESOLUTION = 5
 _MOST_SINGLE = 12
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RETRY_S = 5.0
-_TICKS_PER_STALENESS = 4
+_TICKS_PER_STALENESS = 8
 _SWEEP_S = 10.0
 
 
@@ -67,8 +67,8 @@ class Shelf:
         self._kept: dict[int, Snapshot] = {}
         # Of groups that were looked at: version by cell. A cell that is not named has never held anything.
         self._groups: dict[int, dict[int, int]] = {}
-        # Newer versions that were heard of, and when; taken out when the snapshot of that version stands.
-        self._newer: dict[int, tuple[int, float]] = {}
+        # Newer versions that were heard of; taken out when the snapshot of that version stands.
+        self._newer: dict[int, int] = {}
         self._work: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._waiting: set[int] = set()
         self._used: set[int] = set()
@@ -86,42 +86,56 @@ class Shelf:
 
     # --- for requests --------------------------------------------------------------------------------------------------------
 
-    def open(self) -> float | None:
-        """To be called before a question: None where the shelf is fresh, else the age in seconds of what it last knew for certain.
+    def open(self) -> tuple[Callable[[int], Snapshot], float | None]:
+        """To be called before each question: what finds the snapshot of a cell, and None where the shelf is fresh, else the age in seconds
+        of what it last knew for certain.
 
-        Raises NotOnShelf where it knows nothing yet.
+        All snapshots that are found for one question belong together: what one transaction changed in two cells is seen in both or in
+        neither. Both this and what it returns raise NotOnShelf.
         """
         if self.listener is None:
             self._look()
-            return None
+            return self._finder(away=False), None
         if self._owner != os.getpid():
             self._start()
         age_s = time.monotonic() - self.listener.heard_at
         if age_s <= self._staleness_s:
-            return None
+            return self._finder(away=False), None
         if not self.listener.heard_at:
             raise NotOnShelf("the listener has not heard from the database yet")
-        return age_s
+        return self._finder(away=True), age_s
 
-    def snapshot(self, cell: int) -> Snapshot:
-        """The snapshot of a cell. Raises NotOnShelf."""
-        found = self._kept.get(cell)
-        if found is None:
-            group = parent(cell, GROUP_RESOLUTION)
-            if group not in self._groups:
-                self._want(group)
-                if group not in self._groups:
-                    raise NotOnShelf(f"group {group:x} is not on the shelf yet")
-            found = self._kept.get(cell)
+    def _finder(self, *, away: bool) -> Callable[[int], Snapshot]:
+        # Replaced and never changed, so that a question sees one state from its first cell to its last.
+        kept, groups = self._kept, self._groups
+
+        def find(cell: int) -> Snapshot:
+            found = kept.get(cell)
+            # A cell that has changed is not used until it was built anew, unless nobody else can answer.
+            if cell in self._newer and not away:
+                raise NotOnShelf(f"cell {cell:x} has changed")
             if found is None:
-                return self._nothing(cell)
-        if cell in self._newer and self._is_too_old(cell, found):
-            raise NotOnShelf(f"cell {cell:x} has changed")
-        if not found.is_whole():
-            self._drop(cell)
-            raise NotOnShelf(f"the file of cell {cell:x} was cut")
-        self._used.add(cell)
-        return found
+                group = parent(cell, GROUP_RESOLUTION)
+                if group in groups:
+                    return _EMPTY
+                return self._wanted(group, cell)
+            if not found.is_whole():
+                self._drop(cell)
+                raise NotOnShelf(f"the file of cell {cell:x} was cut")
+            self._used.add(cell)
+            return found
+
+        return find
+
+    def _wanted(self, group: int, cell: int) -> Snapshot:
+        """Has a group brought; only where nobody listens it is there at once."""
+        if self.listener is None:
+            self._bring(group)
+            return self._kept.get(cell, _EMPTY)
+        if group not in self._waiting and not self.listener.away:
+            self._waiting.add(group)
+            self._work.put(group)
+        raise NotOnShelf(f"group {group:x} is not on the shelf yet")
 
     def state(self) -> ShelfState:
         kept = list(self._kept.values())
@@ -131,7 +145,8 @@ class Shelf:
 
     def forget(self) -> None:
         """Empties the shelf of this process and of the folder."""
-        for kept in (self._kept, self._groups, self._newer, self._files, self._single):
+        self._kept, self._groups = {}, {}
+        for kept in (self._newer, self._files, self._single):
             kept.clear()
         self._waiting.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -140,25 +155,6 @@ class Shelf:
         if self.listener is not None:
             self.listener.stop()
             self._work.put(None)
-
-    def _nothing(self, cell: int) -> Snapshot:
-        if cell in self._newer and self._is_too_old(cell, None):
-            raise NotOnShelf(f"cell {cell:x} has its first store")
-        return _EMPTY
-
-    def _is_too_old(self, cell: int, found: Snapshot | None) -> bool:
-        known = self._newer.get(cell)
-        if known is None or (found is not None and found.version >= known[0]):
-            return False
-        away = self.listener is not None and self.listener.away
-        return not away and time.monotonic() - known[1] > self._staleness_s
-
-    def _want(self, group: int) -> None:
-        if self.listener is None:
-            self._bring(group)
-        elif group not in self._waiting and not self.listener.away:
-            self._waiting.add(group)
-            self._work.put(group)
 
     # --- hearing of changes --------------------------------------------------------------------------------------------------
 
@@ -171,29 +167,29 @@ class Shelf:
             threading.Thread(target=self._build_forever, name="shelf", daemon=True).start()
             self.listener.start()
             for group in self._groups_in_files():
-                self._want(group)
+                self._waiting.add(group)
+                self._work.put(group)
 
     def _hear(self, text: str) -> None:
         """A transaction raised some versions."""
         told = parse_told(text)
         if told is None:
             self._look()
-            return
-        for cell, version in told.items():
-            self._learn(cell, version)
+        else:
+            self._learn(told)
 
-    def _learn(self, cell: int, version: int) -> None:
-        group = parent(cell, GROUP_RESOLUTION)
-        if self.listener is None or not (group in self._groups or group in self._waiting):
-            return
+    def _learn(self, told: dict[int, int]) -> None:
+        """Marks cells that have changed; they are not used again until they were built anew."""
         with self._learning:
-            found = self._kept.get(cell)
-            if found is not None and found.version == version:
-                return
-            # The change was committed after the last moment of which everything was known: from there on its age counts.
-            sure_at = self._newer[cell][1] if cell in self._newer else self.listener.heard_at
-            self._newer[cell] = (version, sure_at)
-        self._work.put(cell)
+            changed = {cell: version for cell, version in told.items() if self._concerns(cell, version)}
+            self._newer.update(changed)
+        for cell in changed:
+            self._work.put(cell)
+
+    def _concerns(self, cell: int, version: int) -> bool:
+        group, found = parent(cell, GROUP_RESOLUTION), self._kept.get(cell)
+        on_shelf = group in self._groups or group in self._waiting
+        return on_shelf and (found is None or found.version != version) and self._newer.get(cell, 0) < version
 
     def _look(self) -> None:
         """Reads the versions of all groups on the shelf: some notification may have been missed."""
@@ -207,8 +203,7 @@ class Shelf:
             if self.listener is None:
                 self._rebuild(session, changed)
         if self.listener is not None:
-            for cell, version in changed.items():
-                self._learn(cell, version)
+            self._learn(changed)
 
     # --- building ------------------------------------------------------------------------------------------------------------
 
@@ -223,63 +218,80 @@ class Shelf:
                 return
             try:
                 self._build_one(wanted)
-            except (SQLAlchemyError, OSError) as failure:
+            except (SQLAlchemyError, Silent, OSError) as failure:
                 self._note_trouble(failure)
                 time.sleep(min(_RETRY_S, self._staleness_s))
-                if wanted in self._newer:
-                    self._work.put(wanted)
+                self._work.put(wanted)
             except Exception:
                 _log.exception("the shelf could not be built")
             finally:
                 self._waiting.discard(wanted)
 
     def _build_one(self, wanted: int) -> None:
-        if wanted in self._newer:
-            with self._reader() as session:
-                self._rebuild(session, {wanted: self._newer[wanted][0]})
-        elif wanted not in self._groups and parent(wanted, GROUP_RESOLUTION) == wanted:
+        if wanted not in self._groups and parent(wanted, GROUP_RESOLUTION) == wanted:
             self._bring(wanted)
+        # What waits besides is built with it: what one transaction changed comes back at once.
+        changed = {cell: version for cell, version in list(self._newer.items()) if parent(cell, GROUP_RESOLUTION) in self._groups}
+        if changed:
+            with self._reader() as session:
+                self._rebuild(session, changed)
         if time.monotonic() - self._swept_at > _SWEEP_S:
             self._sweep()
 
     def _bring(self, group: int) -> None:
-        """Puts a group on the shelf: from its file where one is there and its cells have not changed, else from the database."""
+        """Puts a group on the shelf: from its files where they are of the present versions, else from the database."""
         with self._locked(group), self._reader() as session:
             present = versions_within(session, group)
             snapshots = self._from_files(group, present)
-            missing = {cell: version for cell, version in present.items() if cell not in snapshots}
+            missing = [cell for cell in present if cell not in snapshots]
             if len(missing) > _MOST_SINGLE or (missing and not snapshots):
                 snapshots = self._built(session, list(present))
                 self._save_group(group, snapshots)
             elif missing:
-                snapshots |= {cell: self._saved_alone(one) for cell, one in self._built(session, list(missing)).items()}
-        self._kept.update(snapshots)
-        self._groups[group] = {cell: snapshots[cell].version if cell in snapshots else version for cell, version in present.items()}
+                snapshots |= {cell: self._saved_alone(one) for cell, one in self._built(session, missing).items()}
+        self._put({group: snapshots})
         if self.listener is not None:
-            # What changed while it was built was told to nobody: until now the group was not on the shelf.
+            # What changed while it was built may have been told before anybody here listened for it.
             with self._reader() as session:
-                for cell, version in versions_within(session, group).items():
-                    if version != self._groups[group].get(cell):
-                        self._learn(cell, version)
+                self._learn({cell: version for cell, version in versions_within(session, group).items() if version != present.get(cell)})
 
-    def _rebuild(self, session: Session, cells: dict[int, int]) -> None:
-        """Builds changed cells anew, each in a file of its own."""
-        for cell, wanted in cells.items():
-            group = parent(cell, GROUP_RESOLUTION)
+    def _rebuild(self, session: Session, changed: dict[int, int]) -> None:
+        """Builds changed cells anew; where that leaves a group in too many files, all of it as one."""
+        by_group: dict[int, dict[int, int]] = {}
+        for cell, version in changed.items():
+            by_group.setdefault(parent(cell, GROUP_RESOLUTION), {})[cell] = version
+        fresh = {}
+        for group, cells in by_group.items():
             with self._locked(group):
-                path = self._path(cell, wanted)
-                snapshot = self._mapped(path).get(cell) if path.exists() else None
-                if snapshot is None:
-                    snapshot = self._saved_alone(self._built(session, [cell])[cell])
-            self._kept[cell] = snapshot
-            self._groups.setdefault(group, {})[cell] = snapshot.version
-            with self._learning:
-                if cell in self._newer and self._newer[cell][0] <= snapshot.version:
-                    del self._newer[cell]
-            single = self._single.setdefault(group, set())
-            single.add(cell)
-            if len(single) > _MOST_SINGLE:
-                self._write_as_one(session, group)
+                single = self._single.get(group, set()) | cells.keys()
+                if len(single) > _MOST_SINGLE:
+                    fresh[group] = self._built(session, list(versions_within(session, group)))
+                    self._save_group(group, fresh[group])
+                else:
+                    fresh[group] = {cell: self._one(session, cell, version) for cell, version in cells.items()}
+                    self._single[group] = single
+        self._put(fresh)
+
+    def _one(self, session: Session, cell: int, version: int) -> Snapshot:
+        """A cell alone in its file, which another process may have written already."""
+        path = self._path(cell, version)
+        found = self._mapped(path).get(cell) if path.exists() else None
+        return found or self._saved_alone(self._built(session, [cell])[cell])
+
+    def _put(self, fresh: dict[int, dict[int, Snapshot]]) -> None:
+        """Snapshots by group are used from now on: all at once, and not before everything is known that was committed before they were read."""
+        if self.listener is not None:
+            self.listener.wait_until_heard(time.monotonic(), patience_s=2 * self._staleness_s)
+        with self._learning:
+            kept, groups = dict(self._kept), dict(self._groups)
+            for group, snapshots in fresh.items():
+                newest = {cell: one for cell, one in snapshots.items() if cell not in kept or kept[cell].version <= one.version}
+                kept.update(newest)
+                groups[group] = {**groups.get(group, {}), **{cell: one.version for cell, one in newest.items()}}
+                for cell, one in newest.items():
+                    if self._newer.get(cell, one.version + 1) <= one.version:
+                        del self._newer[cell]
+            self._kept, self._groups = kept, groups
 
     def _built(self, session: Session, cells: Sequence[int]) -> dict[int, Snapshot]:
         present = versions_within(session, cells[0]) if len(cells) == 1 else versions_within(session, parent(cells[0], GROUP_RESOLUTION))
@@ -356,30 +368,29 @@ class Shelf:
             before.unlink(missing_ok=True)
         return self._mapped(path).get(snapshot.cell, snapshot)
 
-    def _write_as_one(self, session: Session, group: int) -> None:
-        with self._locked(group):
-            cells = list(versions_within(session, group))
-            snapshots = self._built(session, cells)
-            self._save_group(group, snapshots)
-        self._kept.update(snapshots)
-        self._groups[group] = {cell: one.version for cell, one in snapshots.items()}
-
     def _written(self, snapshots: list[Snapshot], path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         save(snapshots, path, unfinished=path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part"))
         self._trouble = None
 
     def _drop(self, cell: int) -> None:
-        """A file that is not what it was: all its cells are read anew."""
+        """A file that is not what it was: its group is read anew."""
         path = self._files.get(cell)
-        group = parent(cell, GROUP_RESOLUTION)
-        for other in [one for one, where in self._files.items() if where == path]:
-            self._kept.pop(other, None)
-            self._files.pop(other, None)
-        self._groups.pop(group, None)
-        if path is not None:
-            path.unlink(missing_ok=True)
-        self._want(group)
+        if path is None:
+            return
+        path.unlink(missing_ok=True)
+        self._forget_files({path})
+        if self.listener is not None:
+            self._wanted(parent(cell, GROUP_RESOLUTION), cell)
+
+    def _forget_files(self, paths: set[Path]) -> None:
+        with self._learning:
+            gone = {cell for cell, path in list(self._files.items()) if path in paths}
+            groups = {parent(cell, GROUP_RESOLUTION) for cell in gone}
+            self._kept = {cell: one for cell, one in self._kept.items() if cell not in gone}
+            self._groups = {group: versions for group, versions in self._groups.items() if group not in groups}
+            for cell in gone:
+                self._files.pop(cell, None)
 
     def _sweep(self) -> None:
         """Keeps the folder within its size: what was used longest ago goes first, in every process."""
@@ -396,10 +407,8 @@ class Shelf:
             size -= oldest.stat().st_size
             oldest.unlink(missing_ok=True)
             gone.add(oldest)
-        for cell in [cell for cell, path in self._files.items() if path in gone]:
-            self._kept.pop(cell, None)
-            self._files.pop(cell, None)
-            self._groups.pop(parent(cell, GROUP_RESOLUTION), None)
+        if gone:
+            self._forget_files(gone)
 
     def _note_trouble(self, failure: Exception) -> None:
         if isinstance(failure, OSError):

@@ -95,7 +95,7 @@ def some_question(chance: random.Random) -> Question:
 
 def by_shelf(london: London, views: Views, question: Question) -> list[tuple[Any, int, int]]:
     found = []
-    for place in Walk(question, london.shelf.snapshot, views).page():
+    for place in Walk(question, london.shelf.open()[0], views).page():
         view = place.view
         total = int(question.profile.points_by_metre[place.distance_m]) + int(view.points[place.row])
         found.append((place.id, total, place.distance_m))
