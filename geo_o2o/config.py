@@ -45,7 +45,10 @@ class Settings:
     lock_timeout_ms: int = setting(2_000, "longest wait of a web request for a lock", "milliseconds")
     connect_timeout_s: int = setting(2, "longest wait for a database connection", "seconds")
     max_body_bytes: int = setting(2_000_000, "largest request body; more is answered 413", "bytes")
-    key_cache_s: int = setting(5, "how long a web process remembers an API key; a revoked key dies within this time", "seconds")
+    key_cache_s: int = setting(
+        5, "how long a web process remembers an API key; a revoked key dies within this time, or when the database is back", "seconds"
+    )
+    nearby_budget_ms: int = setting(50, "longest time that nearby should take; slower answers are counted in /metrics", "milliseconds")
     hours_horizon_d: int = setting(35, "how far opening hours are expanded ahead, and so how far open_at may ask", "days")
     shelf: int = setting(1, "1: nearby is answered from snapshots in data_dir/shelf; 0: always by SQL", "0 or 1")
     shelf_max_staleness_s: int = setting(1, "no answer is older than this, unless the database is away, and then it says so", "seconds")

@@ -73,10 +73,15 @@ class Statement:
 class Database:
     """Engines for a primary and, where there is one, a replica.
 
-    notifies: whether what is committed here reaches listeners on other connections.
+    notifies: whether what is committed here reaches listeners on other connections. away: whether it was found silent a moment ago, by
+    whoever listens to it; then nobody need wait for it to learn the same.
     """
 
     notifies = True
+    away = False
+
+    def note(self, away: bool) -> None:
+        self.away = away
 
     def __init__(self, settings: Settings, *, statement_timeout_ms: int | None = None, lock_timeout_ms: int | None = None):
         options = (

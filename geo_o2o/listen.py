@@ -32,12 +32,23 @@ class Listener:
     """One thread with a connection of its own.
 
     told: what to do with each notification of the channel. look: what to do when notifications may have been missed; it asks the
-    database itself. heard_at: all that was committed before this moment (time.monotonic) is known; 0 before the first time.
+    database itself. noticed: told True when the database falls silent, False when it answers again. heard_at: all that was committed
+    before this moment (time.monotonic) is known; 0 before the first time.
     """
 
-    def __init__(self, url: str, channel: str, *, told: Callable[[str], None], look: Callable[[], None], every_s: float, patience_s: float):
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        *,
+        told: Callable[[str], None],
+        look: Callable[[], None],
+        noticed: Callable[[bool], None],
+        every_s: float,
+        patience_s: float,
+    ):
         self._url = url.replace("+psycopg2", "")
-        self._channel, self._told, self._look = channel, told, look
+        self._channel, self._told, self._look, self._noticed = channel, told, look, noticed
         self._every_s, self._patience_s = every_s, patience_s
         self._name = secrets.token_hex(6)
         self._thread: threading.Thread | None = None
@@ -78,10 +89,10 @@ class Listener:
             except (psycopg2.Error, SQLAlchemyError, Silent, OSError) as failure:
                 if not self.away:
                     _log.warning("the database is silent: %s", str(failure).strip().splitlines()[0] if str(failure) else type(failure).__name__)
-                self.away = True
+                self._note(away=True)
             except Exception:
                 _log.exception("the listener stumbled")
-                self.away = True
+                self._note(away=True)
             self._stop.wait(self._every_s)
 
     def _listen(self) -> None:
@@ -108,7 +119,11 @@ class Listener:
         self.heard_at = asked_at
         if self.away:
             _log.warning("the database answers again")
-        self.away = False
+            self._note(away=False)
+
+    def _note(self, *, away: bool) -> None:
+        self.away = away
+        self._noticed(away)
 
     def _connect(self) -> Any:
         connection = psycopg2.connect(self._url, async_=True, application_name="geo_o2o listener")

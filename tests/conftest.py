@@ -80,6 +80,7 @@ class OneTransaction:
 
     # Nothing of it is ever committed, so nobody is told: the shelf looks at the versions anew for each question.
     notifies = False
+    away = False
 
     def __init__(self, connection: sa.Connection):
         self.connection = connection

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
+from functools import partial
 from typing import Any
 
 from flask import Flask, current_app, g, request
+from sqlalchemy.exc import OperationalError
 
 from ..caller import Caller
+from ..db import Database
 from ..errors import Forbidden, Unauthenticated
 from ..http import Blueprint, database, settings, utcnow
 from . import queries, service
@@ -18,6 +22,8 @@ blueprint = Blueprint("merchants", __name__, url_prefix="/v1/merchants", descrip
 
 # A page of keys that somebody invents must not grow the memory of a process.
 _MOST_REMEMBERED = 10_000
+# So long after its time a key that is in use is still taken, while it is looked up again.
+_GRACE_S = 2.0
 
 
 @blueprint.get("")
@@ -64,11 +70,33 @@ def _identify(header: str) -> Caller:
     known: dict[bytes, tuple[float, Caller]] = current_app.extensions["known_callers"]
     name = hashlib.sha256(text.encode()).digest()
     found = known.get(name)
-    if found and found[0] > time.monotonic():
+    now = time.monotonic()
+    # While the database is away nobody can say whether a key was revoked, and who was known a moment ago stays so.
+    if found and (found[0] > now or database().away):
         return found[1]
-    with database().read() as session:
-        caller = service.identify(session, text.strip())
+    look_up = partial(_look_up, text.strip(), name, known, database(), settings().key_cache_s)
+    if found and found[0] + _GRACE_S > now and database().notifies:
+        # Looked up again beside this request: a database that hangs must not hold up those who were known a moment ago.
+        known[name] = (now + _GRACE_S, found[1])
+        threading.Thread(target=look_up, daemon=True).start()
+        return found[1]
+    try:
+        return look_up()
+    except OperationalError:
+        if found is None:
+            raise
+        return found[1]
+
+
+def _look_up(text: str, name: bytes, known: dict[bytes, tuple[float, Caller]], database: Database, seconds: float) -> Caller:
+    """The owner of a key, remembered for a time. Raises Unauthenticated."""
+    try:
+        with database.read() as session:
+            caller = service.identify(session, text)
+    except Unauthenticated:
+        known.pop(name, None)
+        raise
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
-    known[name] = (time.monotonic() + settings().key_cache_s, caller)
+    known[name] = (time.monotonic() + seconds, caller)
     return caller

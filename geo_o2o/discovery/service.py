@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
-from ..errors import Conflict, InvalidInput, NotFound
+from ..errors import Conflict, InvalidInput, NotFound, Unavailable
 from ..geo.bounds import Bounds
 from ..geo.cells import parent, shard_cells_of_bounds
 from ..geo.corridors import detours_m
@@ -72,7 +72,7 @@ class Finder:
         folder = settings.data_dir / "shelf" / hashlib.sha256(url.encode()).hexdigest()[:12]
         shelf = Shelf(
             folder, reader=lambda: database().moment(), url=url if database().notifies else None,
-            staleness_s=float(settings.shelf_max_staleness_s), most_bytes=settings.shelf_bytes,
+            staleness_s=float(settings.shelf_max_staleness_s), most_bytes=settings.shelf_bytes, noticed=lambda away: database().note(away),
         )  # fmt: skip
         return cls(database, shelf if settings.shelf else None, Views(settings.view_bytes))
 
@@ -114,8 +114,9 @@ class Finder:
         if self.shelf is not None:
             try:
                 return from_shelf(question)
-            except NotOnShelf:
-                pass
+            except NotOnShelf as missing:
+                if self._database().away:
+                    raise Unavailable("the database does not answer, and this area is not on the shelf", code="database_unavailable") from missing
         return from_database(question)
 
     def _page_from_shelf(self, question: Question) -> Page:

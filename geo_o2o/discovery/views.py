@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from uuid import UUID
 
 import orjson
 from flask import Flask, Response, current_app, request
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from ..auth.access import access
 from ..cursor import read_cursor, sign_cursor
@@ -63,6 +64,8 @@ _NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "spon
 # Hits from which suggestions are made.
 _LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
+_over_budget = Counter("geo_o2o_nearby_over_budget_total", "Answers of nearby that took longer than nearby_budget_ms")
+_budget = Gauge("geo_o2o_nearby_budget_seconds", "Longest time that nearby should take", multiprocess_mode="max")
 _answered = {path: _answers.labels(path) for path in ("shelf", "database")}
 
 
@@ -104,6 +107,7 @@ def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
 
 def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Response:
     notes = asked.pop(NOTES, {})
+    began = time.perf_counter()
     text = _asked_as_text(asked, notes, kind)
     position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
     now = whole_minute(utcnow())
@@ -127,7 +131,10 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
         more = {"count": sum(next(iter(counted.values())).values()), "facets": dump_facets(counted)}
     if asked.get("sponsored"):
         more["sponsored"] = _sponsored(asked, question)
-    return _answer(asked, question, page, text, more)
+    response = _answer(asked, question, page, text, more)
+    if (time.perf_counter() - began) * 1_000 > settings().nearby_budget_ms:
+        _over_budget.inc()
+    return response
 
 
 def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
@@ -328,4 +335,5 @@ def finder() -> Finder:
 def set_up(app: Flask) -> None:
     """The shelf and what remembers of it, of this process."""
     conf = app.extensions["settings"]
+    _budget.set(conf.nearby_budget_ms / 1_000)
     app.extensions["finder"] = Finder.of(conf, lambda: app.extensions["database"])

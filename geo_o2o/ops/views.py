@@ -9,11 +9,12 @@ from importlib import resources
 from typing import Any
 
 from flask import Flask, Response, g, request, send_file
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..auth.access import mark_of, public
+from ..discovery.views import finder
 from ..errors import NotFound, Unavailable
 from ..http import Blueprint, database, request_id, utcnow
 from ..stores.queries import all_attributions
@@ -32,6 +33,7 @@ _seconds = Histogram(
     ["route", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+_shelf_trouble = Gauge("geo_o2o_shelf_trouble", "1 where the shelf could not be written when it was last looked at", multiprocess_mode="max")
 # A parameter of a route, `<int:z>`, as the document writes it, `{z}`.
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -63,7 +65,12 @@ def ready() -> dict[str, Any]:
         )
     ran_out = known_until is not None and known_until < utcnow()
     warnings = ["opening hours have run out, so nothing counts as open: is the worker running?"] if ran_out else []
-    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings}
+    shelf = finder().shelf
+    on_shelf = shelf.state() if shelf else None
+    if on_shelf is not None and on_shelf.trouble:
+        warnings.append(f"{on_shelf.trouble}; nearby is answered by SQL where nothing is on the shelf yet")
+    _shelf_trouble.set(1 if on_shelf and on_shelf.trouble else 0)
+    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings, "shelf": on_shelf}
 
 
 @blueprint.get("/metrics")

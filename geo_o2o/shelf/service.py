@@ -59,10 +59,20 @@ class Shelf:
     """See above.
 
     reader: opens a transaction that sees one moment of the database. url: where to listen; None looks at every version anew for each
-    question (tests, whose transactions nobody else can see). staleness_s: no answer is older, unless the database is away.
+    question (tests, whose transactions nobody else can see). noticed: told True when the database falls silent, False when it answers
+    again. staleness_s: no answer is older, unless the database is away.
     """
 
-    def __init__(self, folder: Path, *, reader: Callable[[], AbstractContextManager[Session]], url: str | None, staleness_s: float, most_bytes: int):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        reader: Callable[[], AbstractContextManager[Session]],
+        url: str | None,
+        staleness_s: float,
+        most_bytes: int,
+        noticed: Callable[[bool], None] = lambda away: None,
+    ):
         self._folder, self._reader, self._staleness_s, self._most_bytes = folder, reader, staleness_s, most_bytes
         self._kept: dict[int, Snapshot] = {}
         # Of groups that were looked at: version by cell. A cell that is not named has never held anything.
@@ -78,11 +88,10 @@ class Shelf:
         self._owner = 0
         self._starting, self._learning = threading.Lock(), threading.Lock()
         self._swept_at = 0.0
-        self.listener = (
-            Listener(url, CHANNEL, told=self._hear, look=self._look, every_s=staleness_s / _TICKS_PER_STALENESS, patience_s=staleness_s)
-            if url
-            else None
-        )
+        self.listener: Listener | None = None
+        if url:
+            every_s = staleness_s / _TICKS_PER_STALENESS
+            self.listener = Listener(url, CHANNEL, told=self._hear, look=self._look, noticed=noticed, every_s=every_s, patience_s=staleness_s / 2)
 
     # --- for requests --------------------------------------------------------------------------------------------------------
 
@@ -335,6 +344,7 @@ class Shelf:
             path.unlink(missing_ok=True)
             return {}
         self._files.update(dict.fromkeys(found, path))
+        self._trouble = None
         return found
 
     def _from_files(self, group: int, present: dict[int, int]) -> dict[int, Snapshot]:

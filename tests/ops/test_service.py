@@ -82,14 +82,16 @@ def test_the_service_heals_when_the_database_goes_and_comes_back(own_folder: Pat
             assert wait_for(lambda: get(f"{base}/health/ready")[0] == 200)
             assert get(nearby, key)[0] == 200
             cluster.kill(found)
-            statuses = [get(nearby, key) for _ in range(6)]
+            walk = f"{base}/v1/stores?limit=1"
+            statuses = [get(walk, key) for _ in range(6)]
             assert {status for status, _ in statuses} == {503}
             assert {body["code"] for _, body in statuses} == {"database_unavailable"}
             assert get(f"{base}/health/live")[0] == 200
             assert get(f"{base}/health/ready")[0] == 503
             cluster.up(own_folder, durable=False)
-            assert wait_for(lambda: get(nearby, key)[0] == 200, 15)
-            assert all(get(nearby, key)[0] == 200 for _ in range(20)), "a dead connection was left in the pool"
+            assert wait_for(lambda: get(walk, key)[0] == 200, 15)
+            assert all(get(walk, key)[0] == 200 for _ in range(20)), "a dead connection was left in the pool"
+            assert get(nearby, key)[0] == 200
             assert "geo_o2o_requests_total" in urllib.request.urlopen(f"{base}/metrics", timeout=5).read().decode()
         finally:
             server.send_signal(signal.SIGTERM)
