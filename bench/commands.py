@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from .databases import private_cluster
 from .load import measure_load
-from .nearby import measure_nearby, private_cluster
+from .nearby import measure_nearby
 from .report import table
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
@@ -14,14 +15,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=SHARED / "fhrs_uk.parquet", help="Food Hygiene Ratings of the UK.")
+@click.option("--venues", type=click.Path(path_type=Path), default=SHARED / "wof_us_venues.parquet", help="Venues of eleven US states.")
+@click.option("--peers", is_flag=True, help="Also the venues with 1.5 M offers, Redis, memory, freshness and tags; takes some ten minutes.")
 @click.option("--seconds", default=3.0, show_default=True, help="Length of one round of one case.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds; the cases take turns within each.")
 @click.option("--clients", default=4, show_default=True, help="Connections that ask at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def nearby(data: Path, seconds: float, rounds: int, clients: int, as_json: bool) -> None:
+def nearby(data: Path, venues: Path, peers: bool, seconds: float, rounds: int, clients: int, as_json: bool) -> None:
     """Nearby on 428 k real rated places, beside the naive PostGIS query and an empty Flask answer on the same server."""
     with private_cluster():
-        found = measure_nearby(data, seconds=seconds, rounds=rounds, clients=clients)
+        found = measure_nearby(data, venues, seconds=seconds, rounds=rounds, clients=clients, peers=peers)
     click.echo(json.dumps(found) if as_json else table(found))
 
 

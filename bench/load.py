@@ -18,11 +18,11 @@ from geo_o2o import cluster
 from geo_o2o.config import from_environment
 from geo_o2o.ops.service import upgrade
 
-from .nearby import bench_settings
+from .databases import bench_settings
 from .report import machine
 
 _DATABASE = "geo_o2o_bench_load"
-_COLUMNS = {"source_id": "wof_id", "lng": "lon", "street": "address", "region": "province"}
+COLUMNS = {"source_id": "wof_id", "lng": "lon", "street": "address", "region": "province"}
 # From the words of this source to ours, where it is plain.
 _CATEGORIES = {
     "Restaurant": "food.restaurant", "Food & Drink": "food", "Cafe": "food.cafe", "Bar": "food.bar", "Retail": "shop", "Services": "service",
@@ -50,18 +50,22 @@ def measure_load(data: Path) -> dict[str, Any]:
     }
 
 
+def categories_of(table: pa.Table) -> pa.Array:
+    """Our own categories of the file's rows."""
+    words = pc.coalesce(table["category"], table["type"]).to_pylist()
+    return pa.array([_CATEGORIES.get(word) or "other" for word in words])
+
+
 def _with_categories(data: Path, target: Path) -> int:
     """The file with a column of our own categories; everything else as it is."""
     table = pq.read_table(data)
-    words = pc.coalesce(table["category"], table["type"]).to_pylist()
-    column = pa.array([_CATEGORIES.get(word) or "other" for word in words])
-    pq.write_table(table.set_column(table.schema.get_field_index("category"), "category", column), target)
+    pq.write_table(table.set_column(table.schema.get_field_index("category"), "category", categories_of(table)), target)
     return int(table.num_rows)
 
 
 def _load(url: str, table: Path) -> dict[str, Any]:
     """One `geo-o2o load csv` in a process of its own: seconds, peak memory, counts."""
-    columns = [argument for ours, theirs in _COLUMNS.items() for argument in ("--column", f"{ours}={theirs}")]
+    columns = [argument for ours, theirs in COLUMNS.items() for argument in ("--column", f"{ours}={theirs}")]
     command = [sys.executable, "-m", "geo_o2o", "load", "csv", str(table), "--source", "wof", *columns, "--json"]
     before = os.times()
     with subprocess.Popen(command, env={**os.environ, "GEO_O2O_DATABASE_URL": url}, stdout=subprocess.PIPE) as process:

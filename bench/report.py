@@ -44,6 +44,7 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"{case:28}" + "".join(f"{_shown(figures.get(name)):>14}" for name in names))
     lines.append("")
     lines += [f"ratio {name}: {_shown(value)}" for name, value in found["ratios"].items()]
+    lines += [f"{name}: {_shown(value)}" for name, value in found.get("more", {}).items()]
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from .errors import GeoO2OError
 from .ingest import commands as ingest
 from .ops import commands as ops
 from .ports import Busy
+from .shelf import commands as shelf
 
 
 class Cli(click.Group):
@@ -51,6 +52,7 @@ main.add_command(ops.bench)
 main.add_command(auth.keys)
 main.add_command(ingest.load)
 main.add_command(discovery.profiles)
+main.add_command(shelf.shelf)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from ..geo.corridors import detours_m
 from ..geo.point import Point
 from ..offers.service import get_offer
 from ..shelf.queries import credit as credit_of
-from ..shelf.service import NotOnShelf, Shelf
+from ..shelf.service import NotOnShelf, Shelf, folder_of
 from ..shelf.snapshot import minutes
 from ..stores.hours import horizon
 from ..stores.words import is_match
@@ -68,8 +67,7 @@ class Finder:
     @classmethod
     def of(cls, settings: Settings, database: Callable[[], Database]) -> Finder:
         """With a shelf of its own for each database, so that two of them never share a file."""
-        url = settings.write_url()
-        folder = settings.data_dir / "shelf" / hashlib.sha256(url.encode()).hexdigest()[:12]
+        url, folder = settings.write_url(), folder_of(settings)
         shelf = Shelf(
             folder, reader=lambda: database().moment(), url=url if database().notifies else None,
             staleness_s=float(settings.shelf_max_staleness_s), most_bytes=settings.shelf_bytes, noticed=lambda away: database().note(away),

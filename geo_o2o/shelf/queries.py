@@ -44,6 +44,11 @@ def hours_of_cell(session: Session, cell: int) -> dict[int, dict[str, Any]]:
     return {row["id"]: {**row, "spans": _pairs(row["begins"], row["ends"])} for row in session.execute(sa.text(text), _place(cell)).mappings()}
 
 
+def groups(session: Session, resolution: int) -> Sequence[int]:
+    """Cells of a coarser resolution that hold anything."""
+    return session.scalars(sa.text("SELECT DISTINCT h3_parent(cell, :resolution) FROM cell_versions ORDER BY 1"), {"resolution": resolution}).all()
+
+
 def credit(session: Session) -> dict[str, tuple[str, str]]:
     rows = session.execute(sa.text("SELECT source, attribution, licence FROM attributions"))
     return {row.source: (row.attribution, row.licence) for row in rows}

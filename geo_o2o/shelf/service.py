@@ -7,6 +7,7 @@ builds what no process has built yet, and builds anew what has changed. Files ar
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import queue
@@ -24,6 +25,8 @@ from sqlalchemy.orm import Session
 
 from ..changes.queries import versions_of_shards, versions_within
 from ..changes.service import CHANNEL, parse_told
+from ..config import Settings
+from ..db import Database
 from ..geo.cells import SHARD_RESOLUTION, parent
 from ..listen import Listener, Silent
 from . import queries
@@ -247,6 +250,11 @@ class Shelf:
         if time.monotonic() - self._swept_at > _SWEEP_S:
             self._sweep()
 
+    def bring(self, group: int) -> int:
+        """Puts one group on the shelf now; returns how many cells it has."""
+        self._bring(group)
+        return len(self._groups[group])
+
     def _bring(self, group: int) -> None:
         """Puts a group on the shelf: from its files where they are of the present versions, else from the database."""
         with self._locked(group), self._reader() as session:
@@ -452,3 +460,17 @@ class Shelf:
 
 
 _EMPTY: Any = empty(0, 0)
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where the files of a database lie: each database has a folder of its own, so that two never share a file."""
+    return settings.data_dir / "shelf" / hashlib.sha256(settings.write_url().encode()).hexdigest()[:12]
+
+
+def build_everything(database: Database, folder: Path) -> Iterator[int]:
+    """Writes the files of every group, one at a time; yields how many cells each has."""
+    with database.read() as session:
+        groups = queries.groups(session, GROUP_RESOLUTION)
+    for group in groups:
+        shelf = Shelf(folder, reader=database.moment, url=None, staleness_s=1.0, most_bytes=0)
+        yield shelf.bring(group)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg2
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 
 from geo_o2o import cluster
 from geo_o2o.auth.access import ROLES
+from geo_o2o.geo.distance import distance_m
+from geo_o2o.http import utcnow
 
+from ..conftest import Api
+from ..factories import HELSINKI, make_offer, make_store, north_of
 from ..test_http import problem_of
 
 ROOT = Path(__file__).parents[2]
+NEAR: dict[str, Any] = {"lat": HELSINKI.lat, "lng": HELSINKI.lon}
 
 
 def test_loop_L56(server: cluster.Cluster, client: FlaskClient) -> None:
@@ -51,3 +61,120 @@ def test_loop_L58(as_role: Any) -> None:
             else:
                 problem_of(response, 403, "forbidden")
     assert set(ROLES) == {"app", "store", "planner", "admin"}
+
+
+def test_loop_L9(app_api: Api, session: Session) -> None:
+    """Met exactly when the need exists: open now, open at, meal, category, walking time; every filter equals brute force over all stores."""
+    chance, now = random.Random(9), utcnow()
+    hours = {
+        "24/7": lambda local: True,
+        "Mo-Su 11:00-15:00": lambda local: 11 <= local.hour < 15,
+        "Mo-Su 18:00-23:00": lambda local: 18 <= local.hour < 23,
+    }
+    rows = []
+    for number in range(60):
+        text, category, metres = chance.choice([*hours, None]), chance.choice(["food.cafe", "shop.books"]), chance.randrange(0, 1_500)
+        store = make_store(session, name=str(number), at=north_of(HELSINKI, metres), category=category, opening_hours=text, now=now)
+        rows.append((str(number), store, text, category, distance_m(HELSINKI, north_of(HELSINKI, metres))))
+    session.commit()
+    zone = ZoneInfo("Europe/Helsinki")
+    tomorrow = (now + timedelta(days=1)).astimezone(zone).replace(hour=13, minute=0, second=0, microsecond=0)
+
+    def expected(moment: Any = None, category: str | None = None, within_m: float = 2_000) -> set[str]:
+        return {
+            name
+            for name, _, text, own, metres in rows
+            if (moment is None or (text is not None and hours[text](moment.astimezone(zone)))) and category in (None, own) and metres <= within_m
+        }
+
+    def found(**params: Any) -> set[str]:
+        answer = app_api.get("/v1/stores/nearby", **NEAR, limit=100, **params)
+        assert answer.status_code == 200, answer.text
+        return {hit["name"] for hit in answer.get_json()["items"]}
+
+    assert found(open_now="true") == expected(now)
+    assert found(open_at=tomorrow.isoformat()) == expected(tomorrow)
+    assert found(meal="lunch") == expected(tomorrow)
+    assert found(meal="dinner", category="food.cafe") == expected(tomorrow.replace(hour=19), "food.cafe")
+    assert found(walk_min=5) == expected(within_m=400)
+    assert found(walk_min=10, open_at=tomorrow.isoformat(), category="shop.books") == expected(tomorrow, "shop.books", 800)
+
+
+def test_loop_L17(app_api: Api, session: Session) -> None:
+    """Sparse areas: the radius is widened and said; never empty while there is a store under the cap."""
+    make_store(session, name="far out", at=north_of(HELSINKI, 31_000))
+    session.commit()
+    found = app_api.get("/v1/stores/nearby", **NEAR).get_json()
+    assert ([hit["name"] for hit in found["items"]], found["radius_used_m"]) == (["far out"], 32_000.0)
+    assert app_api.get("/v1/stores/nearby", **NEAR, radius_m=5_000).get_json()["items"] == [], "a radius that was asked for is kept"
+    make_store(session, name="near", at=north_of(HELSINKI, 1_900))
+    session.commit()
+    found = app_api.get("/v1/stores/nearby", **NEAR).get_json()
+    assert ([hit["name"] for hit in found["items"]], found["radius_used_m"]) == (["near"], 2_000.0)
+    assert app_api.get("/v1/offers/nearby", lat=0, lng=-150).get_json()["radius_used_m"] == 50_000.0
+
+
+def test_loop_L25(app_api: Api, client: FlaskClient, session: Session) -> None:
+    """A latency budget in the metrics: how long nearby may take, how many answers took longer, and the distribution of all."""
+    make_store(session)
+    session.commit()
+    assert app_api.get("/v1/stores/nearby", **NEAR).status_code == 200
+    text = client.get("/metrics").text
+    assert re.search(r"^geo_o2o_nearby_budget_seconds 0\.05$", text, re.MULTILINE)
+    assert re.search(r"^geo_o2o_nearby_over_budget_total \d", text, re.MULTILINE)
+    assert 'geo_o2o_request_seconds_bucket{le="0.05",method="GET",route="/v1/stores/nearby"}' in text
+
+
+def test_loop_L31(app_api: Api, admin_api: Api, session: Session) -> None:
+    """The shelf of a store now: what is out of hours or sold out is not on it."""
+    now = utcnow()
+    open_, closed = make_store(session, opening_hours="24/7", now=now), make_store(session, opening_hours="off", now=now)
+    lasting = make_offer(session, open_, closed, title="lasting", price_minor=300)
+    make_offer(session, open_, title="sold out", stock=0)
+    make_offer(session, open_, title="not yet", valid_from=now + timedelta(hours=1))
+    few = make_offer(session, open_, title="few", price_minor=200, stock=3)
+    session.commit()
+
+    def shelf(store: Any) -> list[str]:
+        answer = app_api.get(f"/v1/stores/{store.id}/shelf", **NEAR)
+        assert answer.status_code == 200, answer.text
+        return [one["title"] for one in answer.get_json()["items"]]
+
+    assert (shelf(open_), shelf(closed)) == (["few", "lasting"], [])
+    assert admin_api.patch(f"/v1/offers/{few.id}", {"stock": 0}, version=1).status_code == 200
+    assert shelf(open_) == ["lasting"]
+    assert admin_api.patch(f"/v1/offers/{lasting.id}", {"status": "paused"}, version=1).status_code == 200
+    assert shelf(open_) == []
+    body = app_api.get(f"/v1/stores/{open_.id}/shelf", **NEAR).get_json()
+    assert (body["open"], body["distance_m"]) == (True, 0)
+
+
+def test_loop_L42(as_role: Any, session: Session) -> None:
+    """The same answer on every surface, with a content hash: one question, three clients, one tag."""
+    make_offer(session, make_store(session))
+    session.commit()
+    answers = [as_role("app").get("/v1/offers/nearby", **NEAR) for _ in range(3)]
+    assert len({answer.headers["ETag"] for answer in answers}) == 1
+    assert len({answer.data for answer in answers}) == 1
+    assert answers[0].headers["ETag"] == f'"{hashlib.sha1(answers[0].data, usedforsecurity=False).hexdigest()}"'
+
+
+def test_loop_L76(app_api: Api, session: Session) -> None:
+    """Geography, tags and chain in one question: equal to brute force."""
+    chance = random.Random(76)
+    rows = []
+    for number in range(80):
+        chain, tags = chance.choice(["sok", "sok.prisma", "sok.prisma.express", "kesko", None]), chance.choice([[], ["wifi"], ["wifi", "parking"]])
+        metres = chance.randrange(0, 3_000)
+        make_store(session, name=str(number), at=north_of(HELSINKI, metres), chain=chain, tags=tags)
+        rows.append((str(number), chain, tags, metres))
+    session.commit()
+    for asked in ("sok", "sok.prisma", "sok.prisma,kesko"):
+        wanted = asked.split(",")
+        found = app_api.get("/v1/stores/nearby", **NEAR, chain=asked, tags="wifi", radius_m=2_000, limit=100).get_json()["items"]
+        expected = {
+            name
+            for name, chain, tags, metres in rows
+            if chain and any(chain == one or chain.startswith(one + ".") for one in wanted) and "wifi" in tags and metres <= 2_000
+        }
+        assert {hit["name"] for hit in found} == expected

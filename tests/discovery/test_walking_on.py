@@ -1,0 +1,82 @@
+"""Pages that are walked while others write: nothing comes twice, and nothing that nobody touched is missing."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geo_o2o.app import create_app
+from geo_o2o.auth import service as auth
+from geo_o2o.db import Database
+from geo_o2o.http import utcnow
+from geo_o2o.stores import service as stores
+
+from ..conftest import Api
+from ..factories import HELSINKI, OPERATOR, make_offer, make_store, north_of
+
+STORES = 160
+
+
+@pytest.fixture
+def busy(fresh_database: Any, tmp_path: Path) -> Iterator[tuple[Database, Api]]:
+    conf = replace(fresh_database(), data_dir=tmp_path)
+    database = Database(conf)
+    app = create_app(conf, database=database)
+    with database.write() as session:
+        _, key = auth.create_key(session, role="app", name="", merchant=None, now=utcnow())
+        for number in range(STORES):
+            store = make_store(session, name=f"{'left alone' if number % 2 else 'touched'} {number}", at=north_of(HELSINKI, 11 * number))
+            make_offer(session, store, title=store.name)
+    yield database, Api(app.test_client(), key)
+    app.extensions["finder"].shelf.close()
+    database.close()
+
+
+@pytest.mark.parametrize(("kind", "sort"), [("stores", "points"), ("stores", "distance"), ("offers", "points"), ("offers", "rating")])
+def test_pages_walked_while_others_write(busy: tuple[Database, Api], kind: str, sort: str) -> None:
+    database, api = busy
+    with database.read() as session:
+        touched = [row.id for row in stores.queries.walk_stores(session, after=None, limit=STORES) if row.name.startswith("touched")]
+    done = threading.Event()
+    failures: list[Exception] = []
+
+    def write_on_and_on(seed: int) -> None:
+        chance = random.Random(seed)
+        while not done.is_set():
+            id_ = chance.choice(touched[seed::2])
+            try:
+                with database.write() as session:
+                    store = stores.get_store(session, id_, lock=True)
+                    fields = {"name": f"touched {chance.random()}", "at": north_of(HELSINKI, chance.randrange(0, 1_700))}
+                    stores.change_store(session, caller=OPERATOR, store_id=id_, version=store.version, fields=fields, now=utcnow(), horizon_d=35)
+            except Exception as failure:
+                failures.append(failure)
+
+    writers = [threading.Thread(target=write_on_and_on, args=(seed,)) for seed in (0, 1)]
+    for one in writers:
+        one.start()
+    try:
+        for _ in range(4):
+            seen: list[Any] = []
+            cursor: dict[str, Any] = {}
+            while True:
+                found = api.get(f"/v1/{kind}/nearby", lat=HELSINKI.lat, lng=HELSINKI.lon, sort=sort, limit=17, **cursor)
+                assert found.status_code == 200, found.text
+                body = found.get_json()
+                seen += body["items"]
+                if body["next"] is None:
+                    break
+                cursor = {"cursor": body["next"]}
+            alone = [hit["id"] for hit in seen if (hit.get("name") or hit["title"]).startswith("left alone")]
+            assert len(alone) == len(set(alone)) == STORES // 2, "what nobody touched comes once"
+    finally:
+        done.set()
+        for one in writers:
+            one.join()
+    assert not failures
