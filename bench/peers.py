@@ -59,7 +59,7 @@ def load_redis(database: Database, port: int, *, source: str) -> int:
     text = sa.text(f"SELECT {STORE_COLUMNS} FROM stores s WHERE source = :source ORDER BY source_id")
     with database.read() as session:
         pipe = client.pipeline(transaction=False)
-        for row in session.connection(execution_options={"yield_per": 5_000}).execute(text, {"source": source}).mappings():
+        for row in session.execute(text, {"source": source}, execution_options={"yield_per": 5_000}).mappings():
             pipe.execute_command("GEOADD", KEY, row["lon"], row["lat"], count)
             pipe.set(f"f{count}", store_fragment(dict(row)))
             count += 1

@@ -53,6 +53,7 @@ class Listener:
         self._name = secrets.token_hex(6)
         self._thread: threading.Thread | None = None
         self._owner = 0
+        self._connected = False
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._echo: str | None = None
@@ -87,16 +88,21 @@ class Listener:
             try:
                 self._listen()
             except (psycopg2.Error, SQLAlchemyError, Silent, OSError) as failure:
-                if not self.away:
-                    _log.warning("the database is silent: %s", str(failure).strip().splitlines()[0] if str(failure) else type(failure).__name__)
-                self._note(away=True)
+                # A connection that was cut says nothing of the database: the next one will tell.
+                if not self._connected or isinstance(failure, Silent):
+                    if not self.away:
+                        words = str(failure).strip().splitlines()
+                        _log.warning("the database is silent: %s", words[0] if words else type(failure).__name__)
+                    self._note(away=True)
             except Exception:
                 _log.exception("the listener stumbled")
                 self._note(away=True)
             self._stop.wait(self._every_s)
 
     def _listen(self) -> None:
+        self._connected = False
         connection = self._connect()
+        self._connected = True
         try:
             self._ask(connection, f"LISTEN {self._channel}")
             asked_at = time.monotonic()

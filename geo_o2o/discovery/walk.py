@@ -32,12 +32,14 @@ Shelf = Callable[[int], Snapshot]
 
 # A key of the order and a distance in one number: the farthest distance has 18 bits.
 _DISTANCE_BITS = 18
+# So few rows are sorted in less time than it takes to choose among them.
+_WORTH_CHOOSING = 256
 _NO_KEY = np.iinfo(np.int64).max
 _EDGE_M = h3.average_hexagon_edge_length(VERSIONED_RESOLUTION, unit="m")
 # The farthest a store can be from the middle of its cell, in mean edges (measured on cells of every kind: 1.143; tests repeat it).
 _CELL_RADIUS_M = 1.2 * _EDGE_M
-# Middles of neighbouring cells are at least this far apart (H3's own table of extremes: edges shrink to 0.72 of the mean).
-_NARROWEST_STEP_M = 1.5 * 0.7 * _EDGE_M
+# So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
+_NARROWEST_STEP_M = 1.5 * 0.65 * _EDGE_M
 # Rings of cells around the one that is asked from: most questions end within the first.
 _DISKS = (3, 8, 20, 50, 130)
 
@@ -78,21 +80,36 @@ class Views:
 
     def __init__(self, most_bytes: int):
         self._most_bytes, self._bytes = most_bytes, 0
-        self._kept: OrderedDict[Any, View] = OrderedDict()
+        # By what the view depends on beside its snapshot, then by cell; the filters that were asked longest ago go first.
+        self._kept: OrderedDict[Any, dict[int, View]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, snapshot: Snapshot, question: Question, key: tuple[Any, ...]) -> View:
-        whole = (snapshot.cell, snapshot.version, key)
-        view = self._kept.get(whole)
-        if view is not None and view.snapshot is snapshot:
+    def asked(self, question: Question) -> Callable[[Snapshot], View]:
+        """What gives the view of each snapshot for a question."""
+        key = view_key(question)
+        kept = self._kept.get(key)
+        if kept is None:
+            with self._lock:
+                kept = self._kept.setdefault(key, {})
+
+        def of(snapshot: Snapshot) -> View:
+            view = kept.get(snapshot.cell)
+            if view is None or view.snapshot is not snapshot:
+                view = self._keep(key, kept, view_of(snapshot, question))
             return view
-        view = view_of(snapshot, question)
+
+        return of
+
+    def _keep(self, key: Any, kept: dict[int, View], view: View) -> View:
         with self._lock:
-            replaced = self._kept.pop(whole, None)
-            self._kept[whole] = view
+            if self._kept.get(key) is not kept:
+                return view  # forgotten meanwhile
+            replaced = kept.get(view.snapshot.cell)
+            kept[view.snapshot.cell] = view
             self._bytes += view.size - (replaced.size if replaced else 0)
-            while self._bytes > self._most_bytes and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].size
+            self._kept.move_to_end(key)
+            while self._bytes > self._most_bytes:
+                self._bytes -= sum(one.size for one in self._kept.popitem(last=False)[1].values())
         return view
 
 
@@ -100,9 +117,8 @@ class Walk:
     """One question on its way through the cells."""
 
     def __init__(self, question: Question, shelf: Shelf, views: Views):
-        self.question, self._shelf, self._views = question, shelf, views
+        self.question, self._shelf, self._view_of = question, shelf, views.asked(question)
         self._where = question.where
-        self._key = view_key(question)
         self._lonlat = (self._where.origin.lon, self._where.origin.lat)
         self._centre = ecef_of(self._where.origin)
         self._origin = np.array(self._centre)
@@ -165,7 +181,7 @@ class Walk:
         snapshot = self._shelf(cell)
         if not snapshot.store_count:
             return None
-        view = self._views.of(snapshot, self.question, self._key)
+        view = self._view_of(snapshot)
         return view if len(view) else None
 
     def _nearest_m(self, view: View, lower_m: float) -> float:
@@ -312,7 +328,7 @@ class Walk:
         repeats = self._repeats
         wanted = len(orders) if limit is None else limit
         # Offers of many stores come more than once: so more rows are looked at than wanted, and still more where those do not suffice.
-        taken = 2 * wanted + 16 if repeats else wanted
+        taken = max(2 * wanted + 16 if repeats else wanted, _WORTH_CHOOSING)
         while True:
             near = np.flatnonzero(orders <= np.partition(orders, taken - 1)[taken - 1]) if taken < len(orders) else np.arange(len(orders))
             found = self._sorted(orders, near, repeats=repeats)

@@ -1,4 +1,4 @@
-"""What a snapshot is built from: the live stores of one cell with all that nearby shows or asks of them."""
+"""What snapshots are built from: the live stores of a cell of any size with all that nearby shows or asks of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stores_of_cell(session: Session, cell: int) -> Sequence[Any]:
 def offers_of_cell(session: Session, cell: int) -> Sequence[Any]:
     """Placements in live stores of a cell."""
     text = (
-        f"SELECT o.store_id, {OFFER_COLUMNS} FROM stores s JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id"
+        f"SELECT o.store_id, s.cell, {OFFER_COLUMNS} FROM stores s JOIN offer_store o ON o.shard_cell = s.shard_cell AND o.store_id = s.id"
         f" WHERE o.shard_cell = :shard_cell AND {_HERE}"
     )
     return session.execute(sa.text(text), _place(cell)).mappings().all()

@@ -27,7 +27,7 @@ from ..changes.queries import versions_of_shards, versions_within
 from ..changes.service import CHANNEL, parse_told
 from ..config import Settings
 from ..db import Database
-from ..geo.cells import SHARD_RESOLUTION, parent
+from ..geo.cells import SHARD_RESOLUTION, VERSIONED_RESOLUTION, parent
 from ..listen import Listener, Silent
 from . import queries
 from .snapshot import BrokenFile, Snapshot, empty, load, pack, save
@@ -311,15 +311,16 @@ class Shelf:
             self._kept, self._groups = kept, groups
 
     def _built(self, session: Session, cells: Sequence[int]) -> dict[int, Snapshot]:
-        present = versions_within(session, cells[0]) if len(cells) == 1 else versions_within(session, parent(cells[0], GROUP_RESOLUTION))
-        credit = queries.credit(session)
-        built = {}
-        for cell in cells:
-            stores = queries.stores_of_cell(session, cell)
-            offers = queries.offers_of_cell(session, cell) if stores else []
-            hours = queries.hours_of_cell(session, cell) if stores else {}
-            built[cell] = pack(cell, present.get(cell, 0), stores=stores, offers=offers, hours=hours, credit=credit)
-        return built
+        """Snapshots of cells of one group, from a few statements for all of them."""
+        area = cells[0] if len(cells) == 1 else parent(cells[0], GROUP_RESOLUTION)
+        present, credit = versions_within(session, area), queries.credit(session)
+        stores = _by_cell(queries.stores_of_cell(session, area))
+        offers = _by_cell(queries.offers_of_cell(session, area)) if stores else {}
+        hours = queries.hours_of_cell(session, area) if stores else {}
+        return {
+            cell: pack(cell, present.get(cell, 0), stores=stores.get(cell, ()), offers=offers.get(cell, ()), hours=hours, credit=credit)
+            for cell in cells
+        }
 
     # --- files ---------------------------------------------------------------------------------------------------------------
 
@@ -460,6 +461,14 @@ class Shelf:
 
 
 _EMPTY: Any = empty(0, 0)
+
+
+def _by_cell(rows: Sequence[Any]) -> dict[int, list[Any]]:
+    """Rows by their cell of resolution 7, in the order they come."""
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(parent(row["cell"], VERSIONED_RESOLUTION), []).append(row)
+    return found
 
 
 def folder_of(settings: Settings) -> Path:

@@ -187,7 +187,7 @@ def pack(cell: int, version: int, *, stores: Sequence[Mapping[str, Any]], offers
     columns["tag_start"], columns["tag"] = _lists([[words["tags"](tag) for tag in row["tags"]] for row in stores], np.int32)
     columns["gram"], columns["gram_store"] = _inverted([row["search_grams"] or () for row in stores])
     columns["offer_gram"], columns["gram_offer"] = _inverted([row["offer_grams"] or () for row in offers])
-    spans = [hours[id_] for id_ in words["hours"] if id_ is not None]
+    spans = [hours[id_] for id_ in words["hours"]]
     columns["known_from"] = np.array([minutes(one["expanded_from"]) for one in spans], dtype=np.int32)
     columns["known_until"] = np.array([minutes(one["expanded_until"]) for one in spans], dtype=np.int32)
     columns["hours_start"], columns["open_from"] = _lists([[minutes(begin) for begin, _ in one["spans"]] for one in spans], np.int32)

@@ -254,7 +254,7 @@ class Workers(RuleBasedStateMachine):
             assert worker.shelf.listener is not None
         time.sleep(BOUND_S)
         for worker in self.workers:
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 15
             while (page := worker.page(self.question("stores"))).path != "shelf" and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert page.path == "shelf"
