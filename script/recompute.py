@@ -5,6 +5,15 @@ import json
 import sys
 from decimal import ROUND_HALF_EVEN, Decimal
 
+# What a list is ordered by before distance and id; what has no price and what does not end comes last.
+ORDERS = {
+    "points": lambda hit: -hit["score"]["total"],
+    "distance": lambda hit: hit["distance_m"],
+    "rating": lambda hit: -hit["rating"]["bayes"],
+    "price": lambda hit: hit.get("price_minor", hit.get("price_band")) or (0 if hit.get("price_minor") == 0 else 10**15),
+    "ending_soon": lambda hit: hit["valid_until"] or "9999",
+}
+
 
 def recompute(answer: dict) -> list[str]:
     """What does not add up, hit by hit; an empty list means that every point and the order are right."""
@@ -13,10 +22,11 @@ def recompute(answer: dict) -> list[str]:
         distance = round(profile["distance_weight"] * 2.0 ** (-hit["distance_m"] / profile["half_distance_m"]))
         stars = Decimal(str(hit["rating"]["bayes"]))
         rating = int((profile["rating_weight"] * (stars - 1) / 4).quantize(Decimal(1), ROUND_HALF_EVEN))
-        if (distance, rating, distance + rating) != tuple(hit["score"][name] for name in ("distance", "rating", "total")):
-            wrong.append(f"hit {place}: the answer says {hit['score']}, the formula {distance} + {rating}")
-        keys.append((-(distance + rating), hit["distance_m"], hit["id"]))
-    return wrong + (["the order is not by points, distance, id"] if keys != sorted(keys) else [])
+        total = distance + rating + hit["score"].get("text", 0)
+        if (distance, rating, total) != tuple(hit["score"][name] for name in ("distance", "rating", "total")):
+            wrong.append(f"hit {place}: the answer says {hit['score']}, the formula {distance} + {rating} = {total}")
+        keys.append((ORDERS[answer["sort"]](hit), hit["distance_m"], hit["id"]))
+    return wrong + (["the order is not by what was asked, distance, id"] if keys != sorted(keys) else [])
 
 
 if __name__ == "__main__":

@@ -284,6 +284,7 @@ class NearbyStores(ma.Schema):
     )  # fmt: skip
     count = ma.fields.Integer(metadata={"description": "with facets: how many hits there are over all pages"})
     profile = ma.fields.Dict(metadata={"description": "with explain=true: the weights of the profile"})
+    sort = ma.fields.String(metadata={"description": "with explain=true: what the list is ordered by"})
     stale_since = Moment(metadata={"description": "only while the database is away: the moment until which the answer is surely right"})
 
 

@@ -162,7 +162,7 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     if "lat" not in asked:
         rest["origin"] = written_point(question.where.origin, asked["crs"])
     if asked["explain"]:
-        rest["profile"] = profile.as_json()
+        rest |= {"profile": profile.as_json(), "sort": question.sort}
     rest |= more
     if page.stale_s is not None:
         rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)

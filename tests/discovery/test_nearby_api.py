@@ -63,6 +63,12 @@ def test_a_public_script_recomputes_the_order_from_the_answer_alone(app_api: Api
         for profile in ("balanced-1", "nearest-1", "top-rated-1"):
             answer = app_api.get(f"/v1/{kind}/nearby", **HERE, profile=profile, explain="true", limit=30).get_json()
             assert recompute(answer) == []
+            for sort in ("distance", "rating", "price", *(["ending_soon"] if kind == "offers" else [])):
+                ordered = app_api.get(f"/v1/{kind}/nearby", **HERE, profile=profile, explain="true", limit=30, sort=sort, currency="EUR").get_json()
+                assert recompute(ordered) == []
+            worded = app_api.get(f"/v1/{kind}/nearby", **HERE, profile=profile, explain="true", limit=30, q="stor").get_json()
+            assert worded["items"][0]["score"]["text"] > 0
+            assert recompute(worded) == []
             answer["items"][3], answer["items"][4] = answer["items"][4], answer["items"][3]
             answer["items"][7]["score"]["rating"] += 1
             assert len(recompute(answer)) == 2
