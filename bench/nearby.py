@@ -70,7 +70,7 @@ def measure_nearby(data: Path, venues: Path, *, seconds: float, rounds: int, cli
             there = _places(database, _NEW_YORK)
             paths["shelf, offers 2000 m"] = [f"/v1/offers/nearby?{_query(point, 2_000, number)}" for number, point in enumerate(there)]
         if peers:
-            _fill_the_shelf(port, settings)
+            _fill_the_shelf(port, key, settings)
         for warming in paths.values():
             ask(port, warming, key=key, clients=clients, seconds=1.0)
         found: dict[str, list[dict[str, Any]]] = {case: [] for case in paths}
@@ -139,11 +139,12 @@ def _get(port: int, path: str, key: str = "") -> tuple[Any, str]:
         return json.load(response), response.headers.get("ETag", "")
 
 
-def _fill_the_shelf(port: int, settings: Settings) -> None:
+def _fill_the_shelf(port: int, key: str, settings: Settings) -> None:
     """Everything on the shelf: the files are written by `geo-o2o shelf build`; each process maps them when it is asked for the first time."""
     environment = {**os.environ, "GEO_O2O_DATABASE_URL": settings.database_url}
     subprocess.run([sys.executable, "-m", "geo_o2o", "shelf", "build"], env=environment, check=True, stdout=subprocess.DEVNULL)
     seen: dict[int, int] = {}
+    ask(port, ["/v1/stores/nearby?lat=51.5&lng=-0.12"], key=key, clients=4, seconds=1.0)  # starts the shelf of each process
     for _ in range(1_200):
         for _ in range(4):
             state, _ = _get(port, "/bench/shelf")

@@ -14,7 +14,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from ..db import Database
 from ..geo.cells import SHARD_RESOLUTION, VERSIONED_RESOLUTION, parent
 from ..listen import Listener, Silent
 from . import queries
-from .snapshot import BrokenFile, Snapshot, empty, load, pack, save
+from .snapshot import BrokenFile, Snapshot, SnapshotFile, empty, pack, save
 
 _log = logging.getLogger("geo_o2o")
 # Cells of one of these share a file, about 250 square kilometres: the country has thousands of those and not a million.
@@ -41,6 +41,25 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RETRY_S = 5.0
 _TICKS_PER_STALENESS = 8
 _SWEEP_S = 10.0
+
+
+class Held:
+    """A snapshot on the shelf: a row of a file, opened when it is first used and closed again when nobody has used it for a while."""
+
+    __slots__ = ("_snapshot", "file", "row", "version")
+
+    def __init__(self, file: SnapshotFile, row: int):
+        self.file, self.row, self.version = file, row, file.versions[row]
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot:
+        found = self._snapshot
+        if found is None:
+            found = self._snapshot = self.file.snapshot(self.row)
+        return found
+
+    def let_go(self) -> None:
+        self._snapshot = None
 
 
 class NotOnShelf(Exception):
@@ -77,7 +96,7 @@ class Shelf:
         noticed: Callable[[bool], None] = lambda away: None,
     ):
         self._folder, self._reader, self._staleness_s, self._most_bytes = folder, reader, staleness_s, most_bytes
-        self._kept: dict[int, Snapshot] = {}
+        self._kept: dict[int, Held] = {}
         # Of groups that were looked at: version by cell. A cell that is not named has never held anything.
         self._groups: dict[int, dict[int, int]] = {}
         # Newer versions that were heard of; taken out when the snapshot of that version stands.
@@ -131,11 +150,11 @@ class Shelf:
                 if group in groups:
                     return _EMPTY
                 return self._wanted(group, cell)
-            if not found.is_whole():
+            if not found.file.is_whole():
                 self._drop(cell)
                 raise NotOnShelf(f"the file of cell {cell:x} was cut")
             self._used.add(cell)
-            return found
+            return found.snapshot()
 
         return find
 
@@ -143,7 +162,8 @@ class Shelf:
         """Has a group brought; only where nobody listens it is there at once."""
         if self.listener is None:
             self._bring(group)
-            return self._kept.get(cell, _EMPTY)
+            held = self._kept.get(cell)
+            return held.snapshot() if held else _EMPTY
         if group not in self._waiting and not self.listener.away:
             self._waiting.add(group)
             self._work.put(group)
@@ -151,9 +171,10 @@ class Shelf:
 
     def state(self) -> ShelfState:
         kept = list(self._kept.values())
-        size = sum({id(one.file): one.size for one in kept}.values())
+        size = sum({id(one.file): one.file.size for one in kept}.values())
+        counts = [one.file.counts(one.row) for one in kept]
         trouble = self._trouble or self._probe()
-        return ShelfState(len(kept), sum(one.store_count for one in kept), sum(one.offer_count for one in kept), size, trouble)
+        return ShelfState(len(kept), sum(stores for stores, _ in counts), sum(offers for _, offers in counts), size, trouble)
 
     def forget(self) -> None:
         """Empties the shelf of this process and of the folder."""
@@ -259,14 +280,13 @@ class Shelf:
         """Puts a group on the shelf: from its files where they are of the present versions, else from the database."""
         with self._locked(group), self._reader() as session:
             present = versions_within(session, group)
-            snapshots = self._from_files(group, present)
-            missing = [cell for cell in present if cell not in snapshots]
-            if len(missing) > _MOST_SINGLE or (missing and not snapshots):
-                snapshots = self._built(session, list(present))
-                self._save_group(group, snapshots)
+            held = self._from_files(group, present)
+            missing = [cell for cell in present if cell not in held]
+            if len(missing) > _MOST_SINGLE or (missing and not held):
+                held = self._save_group(group, self._built(session, list(present)))
             elif missing:
-                snapshots |= {cell: self._saved_alone(one) for cell, one in self._built(session, missing).items()}
-        self._put({group: snapshots})
+                held |= {cell: self._saved_alone(one) for cell, one in self._built(session, missing).items()}
+        self._put({group: held})
         if self.listener is not None:
             # What changed while it was built may have been told before anybody here listened for it.
             with self._reader() as session:
@@ -282,20 +302,19 @@ class Shelf:
             with self._locked(group):
                 single = self._single.get(group, set()) | cells.keys()
                 if len(single) > _MOST_SINGLE:
-                    fresh[group] = self._built(session, list(versions_within(session, group)))
-                    self._save_group(group, fresh[group])
+                    fresh[group] = self._save_group(group, self._built(session, list(versions_within(session, group))))
                 else:
                     fresh[group] = {cell: self._one(session, cell, version) for cell, version in cells.items()}
                     self._single[group] = single
         self._put(fresh)
 
-    def _one(self, session: Session, cell: int, version: int) -> Snapshot:
+    def _one(self, session: Session, cell: int, version: int) -> Held:
         """A cell alone in its file, which another process may have written already."""
         path = self._path(cell, version)
         found = self._mapped(path).get(cell) if path.exists() else None
         return found or self._saved_alone(self._built(session, [cell])[cell])
 
-    def _put(self, fresh: dict[int, dict[int, Snapshot]]) -> None:
+    def _put(self, fresh: dict[int, dict[int, Held]]) -> None:
         """Snapshots by group are used from now on: all at once, and not before everything is known that was committed before they were read."""
         if self.listener is not None:
             self.listener.wait_until_heard(time.monotonic(), patience_s=2 * self._staleness_s)
@@ -345,47 +364,50 @@ class Shelf:
         names = {int(path.name.partition("-")[0], 16) for path in self._folder.glob("*.arrow")}
         return sorted({parent(cell, GROUP_RESOLUTION) for cell in names})
 
-    def _mapped(self, path: Path) -> dict[int, Snapshot]:
+    def _mapped(self, path: Path) -> dict[int, Held]:
         try:
-            found = {one.cell: one for one in load(path)}
+            file = SnapshotFile(path)
         except (BrokenFile, FileNotFoundError) as failure:
             _log.warning("a file of the shelf is thrown away: %s", failure)
             path.unlink(missing_ok=True)
             return {}
+        found = {cell: Held(file, row) for row, cell in enumerate(file.cells)}
         self._files.update(dict.fromkeys(found, path))
         self._trouble = None
         return found
 
-    def _from_files(self, group: int, present: dict[int, int]) -> dict[int, Snapshot]:
-        """The snapshots of a group's files that are of the present versions."""
+    def _from_files(self, group: int, present: dict[int, int]) -> dict[int, Held]:
+        """What a group's files hold of the present versions."""
         if not present or not self._folder.exists():
             return {}
-        names = {f"{group:x}", *(f"{cell:x}" for cell in present)}
-        found: dict[int, Snapshot] = {}
-        for path in self._folder.glob("*.arrow"):
-            if path.name.partition("-")[0] in names:
-                found |= {cell: one for cell, one in self._mapped(path).items() if present.get(cell) == one.version}
+        found: dict[int, Held] = {}
+        for path in self._files_of(group, present):
+            found |= {cell: one for cell, one in self._mapped(path).items() if present.get(cell) == one.version}
         return found
 
-    def _save_group(self, group: int, snapshots: dict[int, Snapshot]) -> None:
+    def _files_of(self, group: int, cells: Iterable[int]) -> list[Path]:
+        names = {f"{group:x}", *(f"{cell:x}" for cell in cells)}
+        return [path for name in names for path in self._folder.glob(f"{name}-*.arrow")]
+
+    def _save_group(self, group: int, snapshots: dict[int, Snapshot]) -> dict[int, Held]:
         if not snapshots:
-            return
+            return {}
         path = self._path(group, max(one.version for one in snapshots.values()))
         self._written(list(snapshots.values()), path)
-        snapshots |= self._mapped(path)
+        held = self._mapped(path)
         self._single[group] = set()
-        names = {f"{group:x}", *(f"{cell:x}" for cell in snapshots)}
-        for old in self._folder.glob("*.arrow"):
-            if old != path and old.name.partition("-")[0] in names:
+        for old in self._files_of(group, snapshots):
+            if old != path:
                 old.unlink(missing_ok=True)
+        return held
 
-    def _saved_alone(self, snapshot: Snapshot) -> Snapshot:
+    def _saved_alone(self, snapshot: Snapshot) -> Held:
         path = self._path(snapshot.cell, snapshot.version)
         before = self._files.get(snapshot.cell)
         self._written([snapshot], path)
         if before is not None and before != path and before.name.startswith(f"{snapshot.cell:x}-"):
             before.unlink(missing_ok=True)
-        return self._mapped(path).get(snapshot.cell, snapshot)
+        return self._mapped(path)[snapshot.cell]
 
     def _written(self, snapshots: list[Snapshot], path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -415,6 +437,9 @@ class Shelf:
         """Keeps the folder within its size: what was used longest ago goes first, in every process."""
         self._swept_at = time.monotonic()
         used, self._used = self._used, set()
+        for cell, held in self._kept.items():
+            if cell not in used:
+                held.let_go()
         for path in {self._files[cell] for cell in used if cell in self._files}:
             if path.exists():
                 os.utime(path)

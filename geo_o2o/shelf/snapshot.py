@@ -1,7 +1,7 @@
 """A snapshot: the stores and offers of one cell as columns in one Arrow file, memory-mapped and never changed.
 
-Pure but for the file that is handed in. A file holds one record batch of one row; each field of it is a whole column, so that columns
-of different lengths share a file and come back as numpy arrays without a copy.
+Pure but for the file that is handed in. A file holds one record batch with a row for each cell; each field of a row is a whole column of that
+cell, as a list. So cells share a file, columns of different lengths share a row, and all come back as numpy arrays without a copy.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from ..geo.point import Point
 from .fragments import offer_fragment, rating_fragment, store_fragment
 
 # A file of another form is built anew.
-FORMAT = 1
+FORMAT = 2
 NEVER = np.iinfo(np.int32).max
 NOTHING = -1
 _BLOCK_RESOLUTION = 9
 _HALF = (1 << 64) - 1
+_COLUMN = "column:"
 _FLAGS = frozenset({"rating_sample", "sample"})
 
 Array = NDArray[Any]
@@ -58,8 +59,6 @@ class Snapshot:
     version: int
     columns: Mapping[str, Array]
     words: Mapping[str, Sequence[Any]]
-    file: mmap.mmap | None = None
-    size: int = 0
     # What questions make of the columns and may need again; see discovery/walk.
     views: dict[Any, Any] = field(default_factory=dict)
 
@@ -73,10 +72,6 @@ class Snapshot:
     @property
     def offer_count(self) -> int:
         return len(self["offer_store"])
-
-    def is_whole(self) -> bool:
-        """Whether the file behind the memory still has its length: what was cut off must not be touched."""
-        return self.file is None or self.file.size() == self.size
 
     @cached_property
     def circle(self) -> tuple[tuple[float, float, float], float]:
@@ -209,54 +204,78 @@ def save(snapshots: Sequence[Snapshot], path: Path, *, unfinished: Path) -> None
 
     unfinished: the name of the file until it is whole, in the same folder.
     """
-    batches = [_batch(snapshot) for snapshot in snapshots]
+    names = list(snapshots[0].columns)
+    arrays = [pa.array([one.cell for one in snapshots], type=pa.int64()), pa.array([one.version for one in snapshots], type=pa.int64())]
+    arrays.append(pa.array([json.dumps(one.words, ensure_ascii=False) for one in snapshots], type=pa.large_string()))
+    arrays += [_lists_of([one.columns[name] for one in snapshots]) for name in names]
+    batch = pa.record_batch(arrays, names=["cell", "version", "words", *(f"{_COLUMN}{name}" for name in names)])
+    schema = batch.schema.with_metadata({"format": str(FORMAT)})
     try:
-        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, batches[0][0].schema) as writer:
-            for batch, about in batches:
-                writer.write_batch(batch, custom_metadata={"about": about})
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(batch)
         unfinished.rename(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
 
 
-def load(path: Path) -> list[Snapshot]:
-    """Maps a file into memory; all its snapshots share the mapping. Raises BrokenFile; FileNotFoundError."""
-    with path.open("rb") as opened:
-        size = path.stat().st_size
-        if size == 0:
+class SnapshotFile:
+    """A file of snapshots, mapped into memory; a snapshot is made of it when it is asked for, from slices of its columns.
+
+    cells, versions: of each row. size: bytes. Raises BrokenFile; FileNotFoundError.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.size = path.stat().st_size
+        if self.size == 0:
             raise BrokenFile(f"{path.name} is empty")
-        # Keeps a descriptor of its own, by which the length is looked at later.
-        file = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
-    try:
-        reader = pa.ipc.open_file(pa.py_buffer(file))
-        return [_snapshot(reader.get_batch_with_custom_metadata(number), file, size) for number in range(reader.num_record_batches)]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as failure:
-        raise BrokenFile(f"{path.name} cannot be read: {failure}") from failure
+        with path.open("rb") as opened:
+            # Keeps a descriptor of its own, by which the length is looked at later.
+            self._memory = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
+        try:
+            reader = pa.ipc.open_file(pa.py_buffer(self._memory))
+            if reader.schema.metadata[b"format"] != str(FORMAT).encode():
+                raise BrokenFile(f"{path.name} has form {reader.schema.metadata[b'format']!r}, expected {FORMAT}")
+            batch = reader.get_batch(0)
+            self.cells: list[int] = batch.column("cell").to_pylist()
+            self.versions: list[int] = batch.column("version").to_pylist()
+            self._words = batch.column("words")
+            self._columns = {
+                name.removeprefix(_COLUMN): _values_of(batch.column(name), flags=name.removeprefix(_COLUMN) in _FLAGS)
+                for name in batch.schema.names
+                if name.startswith(_COLUMN)
+            }
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as failure:
+            raise BrokenFile(f"{path.name} cannot be read: {failure}") from failure
+
+    def is_whole(self) -> bool:
+        """Whether the file still has its length: what was cut off must not be touched."""
+        return self._memory.size() == self.size
+
+    def counts(self, row: int) -> tuple[int, int]:
+        """Stores and offers of a row."""
+        stores, offers = self._columns["category"][1], self._columns["offer_store"][1]
+        return int(stores[row + 1] - stores[row]), int(offers[row + 1] - offers[row])
+
+    def snapshot(self, row: int) -> Snapshot:
+        columns = {name: values[start[row] : start[row + 1]] for name, (values, start) in self._columns.items()}
+        columns["xyz"] = columns["xyz"].reshape(-1, 3)
+        return Snapshot(self.cells[row], self.versions[row], columns, json.loads(self._words[row].as_py()))
 
 
-def _batch(snapshot: Snapshot) -> tuple[pa.RecordBatch, str]:
-    arrays = {name: _as_list(column) for name, column in snapshot.columns.items()}
-    about = {"format": FORMAT, "cell": snapshot.cell, "version": snapshot.version, "words": snapshot.words}
-    return pa.record_batch(list(arrays.values()), names=list(arrays)), json.dumps(about)
+def _lists_of(columns: Sequence[Array]) -> pa.Array:
+    """One list for each snapshot: the whole of a column."""
+    flat = [(column.view(np.uint8) if column.dtype == np.bool_ else column).reshape(-1) for column in columns]
+    start = np.zeros(len(flat) + 1, dtype=np.int64)
+    np.cumsum([len(one) for one in flat], out=start[1:])
+    return pa.LargeListArray.from_arrays(pa.array(start), pa.array(np.concatenate(flat)))
 
 
-def _as_list(column: Array) -> pa.Array:
-    """A whole column as the only element of a list column."""
-    values = pa.array((column.view(np.uint8) if column.dtype == np.bool_ else column).reshape(-1))
-    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], type=pa.int64()), values)
-
-
-def _snapshot(found: Any, file: mmap.mmap, size: int) -> Snapshot:
-    about = json.loads(found.custom_metadata[b"about"])
-    if about["format"] != FORMAT:
-        raise BrokenFile(f"form {about['format']}, expected {FORMAT}")
-    columns = {}
-    for name in found.batch.schema.names:
-        values = found.batch.column(name).values.to_numpy(zero_copy_only=True)
-        columns[name] = values.view(np.bool_) if name in _FLAGS else values
-    columns["xyz"] = columns["xyz"].reshape(-1, 3)
-    return Snapshot(about["cell"], about["version"], columns, about["words"], file=file, size=size)
+def _values_of(column: Any, *, flags: bool) -> tuple[Array, Array]:
+    """All elements of a list column, and where each row's begin; without a copy."""
+    values = column.values.to_numpy(zero_copy_only=True)
+    return (values.view(np.bool_) if flags else values), column.offsets.to_numpy(zero_copy_only=True)
 
 
 def empty(cell: int, version: int) -> Snapshot:
