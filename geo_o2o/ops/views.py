@@ -8,13 +8,12 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from flask import Flask, Response, g, request, send_file
+from flask import Flask, Response, current_app, g, request, send_file
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..auth.access import mark_of, public
-from ..discovery.views import finder
 from ..errors import NotFound, Unavailable
 from ..http import Blueprint, database, request_id, utcnow
 from ..stores.queries import all_attributions
@@ -65,7 +64,7 @@ def ready() -> dict[str, Any]:
         )
     ran_out = known_until is not None and known_until < utcnow()
     warnings = ["opening hours have run out, so nothing counts as open: is the worker running?"] if ran_out else []
-    shelf = finder().shelf
+    shelf = current_app.extensions["finder"].shelf
     on_shelf = shelf.state() if shelf else None
     if on_shelf is not None and on_shelf.trouble:
         warnings.append(f"{on_shelf.trouble}; nearby is answered by SQL where nothing is on the shelf yet")

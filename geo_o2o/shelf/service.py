@@ -142,14 +142,13 @@ class Shelf:
 
         def find(cell: int) -> Snapshot:
             found = kept.get(cell)
+            if found is None and (group := parent(cell, GROUP_RESOLUTION)) not in groups:
+                return self._wanted(group, cell)
             # A cell that has changed is not used until it was built anew, unless nobody else can answer.
             if cell in self._newer and not away:
                 raise NotOnShelf(f"cell {cell:x} has changed")
             if found is None:
-                group = parent(cell, GROUP_RESOLUTION)
-                if group in groups:
-                    return _EMPTY
-                return self._wanted(group, cell)
+                return _EMPTY
             if not found.file.is_whole():
                 self._drop(cell)
                 raise NotOnShelf(f"the file of cell {cell:x} was cut")
@@ -407,7 +406,10 @@ class Shelf:
         self._written([snapshot], path)
         if before is not None and before != path and before.name.startswith(f"{snapshot.cell:x}-"):
             before.unlink(missing_ok=True)
-        return self._mapped(path)[snapshot.cell]
+        held = self._mapped(path).get(snapshot.cell)
+        if held is None:
+            raise OSError(f"the file of cell {snapshot.cell:x} was gone as soon as it was written")
+        return held
 
     def _written(self, snapshots: list[Snapshot], path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -257,9 +257,16 @@ class Workers(RuleBasedStateMachine):
             deadline = time.monotonic() + 15
             while (page := worker.page(self.question("stores"))).path != "shelf" and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert page.path == "shelf"
+            assert page.path == "shelf", self.about(worker)
             found = tuple((one.store, one.distance_m, one.total, one.open) for one in page.shown)
             assert found == self.history[-1][1]["stores"]
+
+    @staticmethod
+    def about(worker: Finder) -> str:
+        """What a shelf knows of itself, for whoever must find out why it does not answer."""
+        shelf: Any = worker.shelf
+        age_s = time.monotonic() - shelf.listener.heard_at
+        return f"newer {shelf._newer}, waiting {shelf._waiting}, groups {list(shelf._groups)}, heard {age_s:.2f} s ago, trouble {shelf._trouble}"
 
     def right_between(self, since: float, until: float, kind: str) -> list[Answer]:
         """The answers that were right at some moment of a time."""
