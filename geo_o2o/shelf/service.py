@@ -394,6 +394,8 @@ class Shelf:
         path = self._path(group, max(one.version for one in snapshots.values()))
         self._written(list(snapshots.values()), path)
         held = self._mapped(path)
+        if held.keys() != snapshots.keys():
+            raise OSError(f"the file of group {group:x} was gone as soon as it was written")
         self._single[group] = set()
         for old in self._files_of(group, snapshots):
             if old != path:
