@@ -3,7 +3,6 @@ from __future__ import annotations
 import click
 
 from ..config import from_environment
-from ..db import Database
 from .service import build_everything, folder_of
 
 
@@ -16,8 +15,6 @@ def shelf() -> None:
 def build() -> None:
     """Write the snapshots of all areas now, so that no first question has to wait for the database. May be stopped and run again."""
     settings = from_environment()
-    database = Database(settings, statement_timeout_ms=60_000)
-    with click.progressbar(build_everything(database, folder_of(settings)), label="building", show_pos=True) as groups:
+    with click.progressbar(build_everything(settings, folder_of(settings)), label="building", show_pos=True) as groups:
         cells = sum(groups)
-    database.close()
     click.echo(f"{cells:,} cells are on the shelf")

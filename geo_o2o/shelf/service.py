@@ -15,8 +15,10 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ GROUP_RESOLUTION = 5
 _MOST_SINGLE = 12
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RETRY_S = 5.0
+# A file that nobody has finished for so long belongs to a process that was killed.
+_UNFINISHED_S = 60.0
 _TICKS_PER_STALENESS = 8
 _SWEEP_S = 10.0
 
@@ -195,7 +199,7 @@ class Shelf:
             if self._owner == os.getpid() or self.listener is None:
                 return
             self._owner = os.getpid()
-            self._prepare_folder()
+            prepare_folder(self._folder)
             threading.Thread(target=self._build_forever, name="shelf", daemon=True).start()
             self.listener.start()
             for group in self._groups_in_files():
@@ -342,20 +346,6 @@ class Shelf:
 
     # --- files ---------------------------------------------------------------------------------------------------------------
 
-    def _prepare_folder(self) -> None:
-        """What was written before the machine last started may be torn, so it is thrown away."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "-"
-        mark = self._folder / "boot"
-        with self._locked(0):
-            if not mark.exists() or mark.read_text() != boot:
-                for path in self._folder.glob("*.arrow"):
-                    path.unlink(missing_ok=True)
-                mark.write_text(boot)
-            for path in self._folder.glob("*.part"):
-                if time.time() - path.stat().st_mtime > 60:
-                    path.unlink(missing_ok=True)
-
     def _path(self, cell: int, version: int) -> Path:
         return self._folder / f"{cell:x}-{version}.arrow"
 
@@ -477,16 +467,10 @@ class Shelf:
             path.unlink(missing_ok=True)
         return None
 
-    @contextmanager
-    def _locked(self, group: int) -> Iterator[None]:
-        """One process, and one thread of it, builds a group at a time."""
+    def _locked(self, group: int) -> AbstractContextManager[None]:
+        """A group is built by one at a time."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._folder / f"{(group >> 30) % 64}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(file)
+        return _lock(self._folder / f"{(group >> 30) % 64}.lock")
 
 
 _EMPTY: Any = empty(0, 0)
@@ -500,15 +484,56 @@ def _by_cell(rows: Sequence[Any]) -> dict[int, list[Any]]:
     return found
 
 
+def prepare_folder(folder: Path) -> None:
+    """Makes the folder. What was written before the machine last started may be torn, so it is thrown away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "-"
+    mark = folder / "boot"
+    with _lock(folder / "0.lock"):
+        if not mark.exists() or mark.read_text() != boot:
+            for path in folder.glob("*.arrow"):
+                path.unlink(missing_ok=True)
+            mark.write_text(boot)
+        for path in folder.glob("*.part"):
+            if time.time() - path.stat().st_mtime > _UNFINISHED_S:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One process, and one thread of it, at a time."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
 def folder_of(settings: Settings) -> Path:
     """Where the files of a database lie: each database has a folder of its own, so that two never share a file."""
     return settings.data_dir / "shelf" / hashlib.sha256(settings.write_url().encode()).hexdigest()[:12]
 
 
-def build_everything(database: Database, folder: Path) -> Iterator[int]:
-    """Writes the files of every group, one at a time; yields how many cells each has."""
+def build_everything(settings: Settings, folder: Path) -> Iterator[int]:
+    """Writes the files of every group, on every processor; yields how many cells each has."""
+    database = Database(settings)
     with database.read() as session:
         groups = queries.groups(session, GROUP_RESOLUTION)
-    for group in groups:
-        shelf = Shelf(folder, reader=database.moment, url=None, staleness_s=1.0, most_bytes=0)
-        yield shelf.bring(group)
+    database.close()
+    prepare_folder(folder)
+    # Fresh processes: what this one holds open must not be shared with them.
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_open_builder, initargs=(settings, folder)) as pool:
+        yield from pool.map(_build_group, groups, chunksize=16)
+
+
+_builder: list[tuple[Database, Path]] = []
+
+
+def _open_builder(settings: Settings, folder: Path) -> None:
+    _builder.append((Database(settings, statement_timeout_ms=60_000), folder))
+
+
+def _build_group(group: int) -> int:
+    database, folder = _builder[0]
+    return Shelf(folder, reader=database.moment, url=None, staleness_s=1.0, most_bytes=0).bring(group)
