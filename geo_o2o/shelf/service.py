@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -45,6 +45,7 @@ _RETRY_S = 5.0
 _UNFINISHED_S = 60.0
 _TICKS_PER_STALENESS = 8
 _SWEEP_S = 10.0
+_MOST_TOGETHER = 200
 
 
 class Held:
@@ -164,7 +165,7 @@ class Shelf:
     def _wanted(self, group: int, cell: int) -> Snapshot:
         """Has a group brought; only where nobody listens it is there at once."""
         if self.listener is None:
-            self._bring(group)
+            self._bring({group})
             held = self._kept.get(cell)
             return held.snapshot() if held else _EMPTY
         if group not in self._waiting and not self.listener.away:
@@ -252,21 +253,35 @@ class Shelf:
                 continue
             if wanted is None:
                 return
+            together = [wanted, *self._also_waiting()]
             try:
-                self._build_one(wanted)
+                self._build(together)
             except (SQLAlchemyError, Silent, OSError) as failure:
                 self._note_trouble(failure)
                 time.sleep(min(_RETRY_S, self._staleness_s))
-                self._work.put(wanted)
+                for one in together:
+                    self._work.put(one)
             except Exception:
                 _log.exception("the shelf could not be built")
             finally:
-                self._waiting.discard(wanted)
+                self._waiting.difference_update(together)
 
-    def _build_one(self, wanted: int) -> None:
-        if wanted not in self._groups and parent(wanted, GROUP_RESOLUTION) == wanted:
-            self._bring(wanted)
-        # What waits besides is built with it: what one transaction changed comes back at once.
+    def _also_waiting(self) -> list[int]:
+        """What else is to be done, up to a number: all of it waits for the listener once."""
+        found: list[int] = []
+        with suppress(queue.Empty):
+            while len(found) < _MOST_TOGETHER:
+                if (one := self._work.get_nowait()) is None:
+                    self._work.put(None)
+                    break
+                found.append(one)
+        return found
+
+    def _build(self, wanted: Sequence[int]) -> None:
+        groups = {one for one in wanted if one not in self._groups and parent(one, GROUP_RESOLUTION) == one}
+        if groups:
+            self._bring(groups)
+        # What has changed is built together: what one transaction changed comes back at once.
         changed = {cell: version for cell, version in list(self._newer.items()) if parent(cell, GROUP_RESOLUTION) in self._groups}
         if changed:
             with self._reader() as session:
@@ -276,24 +291,28 @@ class Shelf:
 
     def bring(self, group: int) -> int:
         """Puts one group on the shelf now; returns how many cells it has."""
-        self._bring(group)
+        self._bring({group})
         return len(self._groups[group])
 
-    def _bring(self, group: int) -> None:
-        """Puts a group on the shelf: from its files where they are of the present versions, else from the database."""
-        with self._locked(group), self._reader() as session:
-            present = versions_within(session, group)
-            held = self._from_files(group, present)
-            missing = [cell for cell in present if cell not in held]
-            if len(missing) > _MOST_SINGLE or (missing and not held):
-                held = self._save_group(group, self._built(session, list(present)))
-            elif missing:
-                held |= {cell: self._saved_alone(one) for cell, one in self._built(session, missing).items()}
-        self._put({group: held})
+    def _bring(self, groups: Iterable[int]) -> None:
+        """Puts groups on the shelf: from their files where they are of the present versions, else from the database."""
+        fresh, seen = {}, {}
+        for group in groups:
+            with self._locked(group), self._reader() as session:
+                present = seen[group] = versions_within(session, group)
+                held = self._from_files(group, present)
+                missing = [cell for cell in present if cell not in held]
+                if len(missing) > _MOST_SINGLE or (missing and not held):
+                    held = self._save_group(group, self._built(session, list(present)))
+                elif missing:
+                    held |= {cell: self._saved_alone(one) for cell, one in self._built(session, missing).items()}
+                fresh[group] = held
+        self._put(fresh)
         if self.listener is not None:
-            # What changed while it was built may have been told before anybody here listened for it.
+            # What changed while they were built may have been told before anybody here listened for it.
             with self._reader() as session:
-                self._learn({cell: version for cell, version in versions_within(session, group).items() if version != present.get(cell)})
+                for group, present in seen.items():
+                    self._learn({cell: version for cell, version in versions_within(session, group).items() if version != present.get(cell)})
 
     def _rebuild(self, session: Session, changed: dict[int, int]) -> None:
         """Builds changed cells anew; where that leaves a group in too many files, all of it as one."""
@@ -376,7 +395,8 @@ class Shelf:
 
     def _files_of(self, group: int, cells: Iterable[int]) -> list[Path]:
         names = {f"{group:x}", *(f"{cell:x}" for cell in cells)}
-        return [path for name in names for path in self._folder.glob(f"{name}-*.arrow")]
+        # One look at the folder, which may hold thousands, and not one for each name.
+        return [self._folder / name for name in os.listdir(self._folder) if name.partition("-")[0] in names and name.endswith(".arrow")]
 
     def _save_group(self, group: int, snapshots: dict[int, Snapshot]) -> dict[int, Held]:
         if not snapshots:
