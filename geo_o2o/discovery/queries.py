@@ -9,7 +9,7 @@ float8, whose round() is half to even; a test compares the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -95,7 +95,7 @@ _NEARBY = """
 WITH nearest AS MATERIALIZED (
     SELECT s.*
       FROM stores s WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live'
-     ORDER BY s.location <-> :origin LIMIT :seed
+     ORDER BY s.location <-> :origin LIMIT {seed}
 ), kth AS MATERIALIZED (
     SELECT total FROM (SELECT {id}, max(total) AS total FROM ({near}) near GROUP BY {id}) best
      ORDER BY total DESC OFFSET :limit - 1 LIMIT 1
@@ -105,7 +105,7 @@ WITH nearest AS MATERIALIZED (
         (SELECT CASE WHEN total - :rating_weight - 0.5 <= 0 THEN :radius_m
                      WHEN :distance_weight <= total - :rating_weight - 0.5 THEN 1
                      ELSE :half_distance_m * ln(:distance_weight / (total - :rating_weight - 0.5)::float8) / ln(2::float8) + 1 END FROM kth),
-        (SELECT max(ST_Distance(location, :origin)) FROM nearest HAVING count(*) = :seed),
+        (SELECT max(ST_Distance(location, :origin)) FROM nearest HAVING count(*) = {seed}),
         :radius_m))::float8 AS metres, coalesce((SELECT total FROM kth), 0) AS total
 )
 SELECT hit.*, reach.metres AS reach_m,
@@ -118,7 +118,7 @@ SELECT hit.*, reach.metres AS reach_m,
 
 _TYPES = {
     "origin": "geography", "radius_m": "float8", "min_radius_m": "float8", "reach_m": "float8", "shard_cells": "bigint[]", "limit": "bigint",
-    "seed": "bigint", "priors": "bigint[]", "prior_count": "bigint", "distance_weight": "float8", "half_distance_m": "integer",
+    "priors": "bigint[]", "prior_count": "bigint", "distance_weight": "float8", "half_distance_m": "integer",
     "rating_weight": "bigint", "after_total": "bigint", "after_distance_m": "integer", "after_id": "uuid", **conditions.TYPES,
 }  # fmt: skip
 
@@ -146,8 +146,8 @@ def best_rows(session: Session, question: Question) -> Sequence[Any]:
             "after_total": total, "after_distance_m": question.after.distance_m, "after_id": question.after.id,
             "reach_m": min(question.where.radius_m, reach_m(profile, total)), "seed": 0,
         }  # fmt: skip
-    statement = _statement(kind, list(conditions.conditions_of(question).values()), first_page=question.after is None)
-    return _walk(session, statement, parameters, profile)
+    asked = list(conditions.conditions_of(question).values())
+    return _walk(session, lambda seed: _statement(kind, asked, seed=seed, first_page=question.after is None), parameters, profile)
 
 
 def every_row(session: Session, question: Question, *, with_grams: Sequence[int] = ()) -> Sequence[Any]:
@@ -220,7 +220,7 @@ def list_sponsorships(session: Session) -> Sequence[Sponsorship]:
 # --- how it is done ----------------------------------------------------------------------------------------------------------
 
 
-def _walk(session: Session, statement: Statement, parameters: dict[str, Any], profile: Profile) -> list[sa.RowMapping]:
+def _walk(session: Session, statement: Callable[[int], Statement], parameters: dict[str, Any], profile: Profile) -> list[sa.RowMapping]:
     """Runs the statement, again with a longer reach where something farther could still belong on the page.
 
     Once is enough where the rows of `nearest` fill a page, which is nearly always. Under a rare filter, and on later pages (whose
@@ -229,7 +229,7 @@ def _walk(session: Session, statement: Statement, parameters: dict[str, Any], pr
     radius_m, limit = parameters["radius_m"], parameters["limit"]
     while True:
         try:
-            found = statement.run(session, parameters)
+            found = statement(parameters["seed"]).run(session, parameters)
         except DBAPIError as failure:
             if "wrong order" not in str(failure.orig) or parameters["seed"] == 0:
                 raise
@@ -249,7 +249,10 @@ def _walk(session: Session, statement: Statement, parameters: dict[str, Any], pr
         parameters = {**parameters, "reach_m": needed, "seed": 0}
 
 
-def _statement(kind: _Kind, asked: Sequence[str], *, first_page: bool) -> Statement:
+def _statement(kind: _Kind, asked: Sequence[str], *, seed: int, first_page: bool) -> Statement:
+    """seed: how many rows the index hands over first. It stands in the text: of a LIMIT that it does not know the planner of a kept plan
+    expects a tenth of the table, and then reads a whole shard and sorts it.
+    """
     filters = " AND ".join(["true", *asked])
     live = "s.shard_cell = ANY(:shard_cells) AND s.status = 'live'"
     box = "s.location && _ST_Expand(CAST(:origin AS geography), reach.metres)"
@@ -258,7 +261,9 @@ def _statement(kind: _Kind, asked: Sequence[str], *, first_page: bool) -> Statem
         columns=kind.columns, source="stores", joined=kind.joined, where=f"{live} AND {filters} AND {box} AND {_CAN_REACH}", within="reach.metres"
     )
     past = "true" if first_page else f"(-total, distance_m, {kind.id}) > (-:after_total, :after_distance_m, :after_id)"
-    return Statement(_NEARBY.format(id=kind.id, near=near, all=every.join(kind.best_of), after=past, open=_OPEN.format("hit")), _TYPES)
+    return Statement(
+        _NEARBY.format(id=kind.id, seed=int(seed), near=near, all=every.join(kind.best_of), after=past, open=_OPEN.format("hit")), _TYPES
+    )
 
 
 def _parameters(question: Question) -> dict[str, Any]:
