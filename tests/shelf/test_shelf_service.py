@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -101,14 +101,12 @@ def test_nearby_goes_on_while_the_database_is_away(own_folder: Path, environment
         if how == "killed":
             cluster.kill(cluster.find(own_folder) or pytest.fail("no cluster"))
         else:
-            for process in processes:
-                os.kill(process, signal.SIGSTOP)
+            _signal(processes, signal.SIGSTOP)
         time.sleep(8)
         if how == "killed":
             cluster.up(own_folder, durable=False)
         else:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            _signal(processes, signal.SIGCONT)
         back_at = time.monotonic()
         time.sleep(4)
         done.set()
@@ -121,6 +119,13 @@ def test_nearby_goes_on_while_the_database_is_away(own_folder: Path, environment
         assert all(body.get("stale_since") for body in away), "not every answer says how old it is"
         assert all("stale_since" not in body for began, _, _, body in seen if began > back_at + 2), "it was not fresh within 2 s"
         assert {len(body["items"]) for _, _, _, body in seen} == {20}
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        # Some of a server's processes live for a moment only.
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def _postgres(folder: Path) -> list[int]:
