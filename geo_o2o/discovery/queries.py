@@ -150,10 +150,8 @@ def best_rows(session: Session, question: Question) -> Sequence[Any]:
     return _walk(session, lambda seed: _statement(kind, asked, seed=seed, first_page=question.after is None), parameters, profile)
 
 
-def every_row(session: Session, question: Question, *, with_grams: Sequence[int] = ()) -> Sequence[Any]:
-    """Every row that passes, in no order, an offer once for each of its stores. with_grams: only rows that have one of these, or one
-    of the categories that the words found.
-    """
+def every_row(session: Session, question: Question) -> Sequence[Any]:
+    """Every row that passes, in no order, an offer once for each of its stores; of words at least one gram, or a category that is called so."""
     kind = _KINDS[question.kind]
     parameters = _parameters(question)
     asked = list(conditions.conditions_of(question).values())
@@ -162,7 +160,7 @@ def every_row(session: Session, question: Question, *, with_grams: Sequence[int]
         grams = " OR ".join(f"{table}.search_grams && CAST(:grams AS integer[])" for table in tables)
         category = "coalesce(o.category_id, s.category_id)" if question.kind == "offers" else "s.category_id"
         asked.append(f"({grams} OR {category} = ANY(CAST(:word_categories AS smallint[])))")
-        parameters |= {"grams": list(with_grams), "word_categories": [id_ for id_, _ in question.words.category_found]}
+        parameters |= {"grams": list(question.words.grams), "word_categories": [id_ for id_, _ in question.words.category_found]}
     text = _ALL.format(columns=kind.columns, joined=kind.joined, where=" AND ".join(["true", *asked]))
     return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).mappings().all()
 

@@ -30,10 +30,11 @@ from .ranking import Profile
 LARGEST_RADIUS_M = 50_000.0
 # Where nobody says how far: from here on, doubled until something is found.
 USUAL_RADIUS_M = 2_000.0
-_WALKING_M_PER_MIN = 80
+# 4.8 km an hour.
+WALKING_M_PER_MIN = 80
 # A cell's descendants overhang it: none is farther from its middle than this many of its mean edges (see walk.py).
 _CELL_RADIUS_EDGES = 1.2
-_MEALS = {"breakfast": time(8, 30), "lunch": time(12, 30), "dinner": time(19, 0)}
+MEALS = {"breakfast": time(8, 30), "lunch": time(12, 30), "dinner": time(19, 0)}
 
 
 class AreaTooLarge(InvalidInput):
@@ -135,7 +136,7 @@ def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radiu
     if "radius_m" in asked:
         reach_m = min(float(asked["radius_m"]), farthest_m)
     elif "walk_min" in asked:
-        reach_m = min(float(asked["walk_min"] * _WALKING_M_PER_MIN), farthest_m)
+        reach_m = min(float(asked["walk_min"] * WALKING_M_PER_MIN), farthest_m)
     else:
         reach_m = radius_m or (farthest_m if area is not None or cells else USUAL_RADIUS_M)
     return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"])
@@ -164,10 +165,10 @@ def _open_between(asked: Mapping[str, Any], *, at: datetime, origin: Point) -> t
 
 def _next_meal(meal: str, *, after: datetime, zone: ZoneInfo) -> datetime:
     local = after.astimezone(zone)
-    today = datetime.combine(local.date(), _MEALS[meal], zone)
+    today = datetime.combine(local.date(), MEALS[meal], zone)
     # An hour of grace: at ten to one lunch is still that of today.
     if today + timedelta(hours=1) < local:
-        today = datetime.combine(local.date() + timedelta(days=1), _MEALS[meal], zone)
+        today = datetime.combine(local.date() + timedelta(days=1), MEALS[meal], zone)
     return max(whole_minute(today.astimezone(UTC)), after)
 
 

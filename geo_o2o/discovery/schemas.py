@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow as ma
 from marshmallow import ValidationError
@@ -30,18 +30,15 @@ from ..offers.models import Offer
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
 from ..stores.schemas import AttributionSchema, CategoryCodes, ChainField, RatingSchema, StoreResponse
 from ..stores.words import LONGEST_QUERY, asked_grams
+from .counting import FACETS
+from .question import Sort
+from .reading import LARGEST_RADIUS_M, MEALS, WALKING_M_PER_MIN
 from .service import WhyNot
 
-LARGEST_RADIUS_M = 50_000
-# Of a line's width: as wide as the largest radius.
 WIDEST_M = 20_000
 MOST_EXCLUDED = 200
 MOST_CELLS = 500
-# 4.8 km an hour.
-WALKING_M_PER_MIN = 80
-SORTS = ("points", "distance", "rating", "price", "ending_soon")
-FACETS = ("category", "brand", "price_band", "open")
-MEALS = ("breakfast", "lunch", "dinner")
+SORTS: tuple[str, ...] = get_args(Sort)
 
 
 class Shape(ma.fields.Field[Any]):
@@ -78,7 +75,7 @@ class NearbyRequest(Schema):
     radius_m = Number(
         low=1, high=LARGEST_RADIUS_M, unit="metres", metadata={"description": "metres, 1 to 50000; without it 2000, and more where nothing is there"}
     )
-    walk_min = WholeNumber(low=1, high=240, unit="minutes on foot, at 80 m a minute as the crow flies; instead of radius_m")
+    walk_min = WholeNumber(low=1, high=240, unit=f"minutes on foot, at {WALKING_M_PER_MIN} m a minute as the crow flies; instead of radius_m")
     min_radius_m = Number(low=0, high=LARGEST_RADIUS_M, unit="metres", load_default=0.0)
     bbox = BoundsField()
     within = Shape()
@@ -99,7 +96,9 @@ class NearbyRequest(Schema):
     open_now = ma.fields.Boolean(load_default=False, metadata={"description": "only what is open at this moment"})
     open_at = Instant(metadata={"description": "only what is open at that moment, in the store's own time"})
     open_until = Instant(metadata={"description": "only what stays open until then, from now or from open_at on"})
-    meal = ma.fields.String(validate=ma.validate.OneOf(MEALS), metadata={"description": "open at the next 08:30, 12:30 or 19:00 of the asking place"})
+    meal = ma.fields.String(
+        validate=ma.validate.OneOf(list(MEALS)), metadata={"description": "open at the next 08:30, 12:30 or 19:00 of the asking place"}
+    )
     price_max = WholeNumber(low=0, high=HIGHEST_PRICE_MINOR, unit="smallest unit of the currency")
     currency = CurrencyField()
     discount_min = WholeNumber(low=1, high=100, unit="per cent off the list price")

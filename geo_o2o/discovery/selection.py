@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,6 +92,44 @@ class Blocks:
         before = np.cumsum(count)
         total = int(before[-1]) if len(before) else 0
         return np.arange(total) + np.repeat(start - (before - count), count)
+
+
+class Views:
+    """Views that were made lately, up to so many bytes; one for each process."""
+
+    def __init__(self, most_bytes: int):
+        self._most_bytes, self._bytes = most_bytes, 0
+        # By what the view depends on beside its snapshot, then by cell; the filters that were asked longest ago go first.
+        self._kept: OrderedDict[Any, dict[int, View]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def asked(self, question: Question) -> Callable[[Snapshot], View]:
+        """What gives the view of each snapshot for a question."""
+        key = view_key(question)
+        kept = self._kept.get(key)
+        if kept is None:
+            with self._lock:
+                kept = self._kept.setdefault(key, {})
+
+        def of(snapshot: Snapshot) -> View:
+            view = kept.get(snapshot.cell)
+            if view is None or view.snapshot is not snapshot:
+                view = self._keep(key, kept, view_of(snapshot, question))
+            return view
+
+        return of
+
+    def _keep(self, key: Any, kept: dict[int, View], view: View) -> View:
+        with self._lock:
+            if self._kept.get(key) is not kept:
+                return view  # forgotten meanwhile
+            replaced = kept.get(view.snapshot.cell)
+            kept[view.snapshot.cell] = view
+            self._bytes += view.size - (replaced.size if replaced else 0)
+            self._kept.move_to_end(key)
+            while self._bytes > self._most_bytes:
+                self._bytes -= sum(one.size for one in self._kept.popitem(last=False)[1].values())
+        return view
 
 
 def view_key(question: Question) -> tuple[Any, ...]:

@@ -32,11 +32,11 @@ from . import queries
 from .answer import Shown, candidate_of, shown_of_places, shown_of_row, sources_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
 from .models import RankProfile, Sponsorship
-from .question import After, Question
-from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank
+from .question import After, Question, Words
+from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank, score
 from .reading import LARGEST_RADIUS_M, whole_minute
-from .selection import View
-from .walk import Views, Walk
+from .selection import View, Views
+from .walk import Walk
 
 Found = TypeVar("Found")
 
@@ -195,8 +195,8 @@ class Finder:
         for one, metres in zip(near, detours_m(line, lonlat) if near else (), strict=True):
             if metres <= detour_m:
                 candidate = replace(one.candidate, distance_m=round(float(metres)))
-                [(_, score)] = rank([candidate], question.profile)
-                found.append(Ranked(one.row, candidate, score, order_key(candidate, score, question.sort)))
+                points = score(candidate, question.profile)
+                found.append(Ranked(one.row, candidate, points, order_key(candidate, points, question.sort)))
         found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
         ranked = _once(found, question)
         kept = ranked[: question.limit - 1]
@@ -241,16 +241,13 @@ def _judge(row: Mapping[str, Any], question: Question) -> Judged:
     failed = [name for name, passes in queries.verdicts_of(row).items() if not passes]
     if not where.min_radius_m <= row["metres"] <= where.radius_m:
         failed.append("radius_m" if row["metres"] > where.radius_m else "min_radius_m")
-    has = 0
-    if words is not None:
-        grams = {*(row["search_grams"] or ()), *(row["offer_grams"] or ())}
-        has = max(len(grams.intersection(words.grams)), dict(words.category_found).get(row["offer_category_id"], 0))
-        if not is_match(has, len(words.grams)):
-            failed.append("q")
+    has = _found(row, words)
+    if words is not None and not is_match(has, len(words.grams)):
+        failed.append("q")
     asked = len(words.grams) if words is not None and "q" not in failed else 0
     candidate = candidate_of(row, id_column="offer_id", found=has, asked=asked)
-    [(_, score)] = rank([candidate], question.profile)
-    return Judged(row["store_id"], row["name"], candidate, score, order_key(candidate, score, question.sort), tuple(failed))
+    points = score(candidate, question.profile)
+    return Judged(row["store_id"], row["name"], candidate, points, order_key(candidate, points, question.sort), tuple(failed))
 
 
 def _whole(question: Question) -> Question:
@@ -275,7 +272,7 @@ def rows_in_order(session: Session, question: Question) -> list[Ranked]:
         rows: Sequence[Any] = queries.best_rows(session, question)
         candidates = [candidate_of(row, id_column=id_column) for row in rows]
         by_id = dict(zip((one.id for one in candidates), rows, strict=True))
-        return [Ranked(by_id[one.id], one, score, -score.total) for one, score in rank(candidates, question.profile)]
+        return [Ranked(by_id[one.id], one, points, -points.total) for one, points in rank(candidates, question.profile)]
     return _once(every_ranked(session, question), question)
 
 
@@ -284,18 +281,23 @@ def every_ranked(session: Session, question: Question) -> list[Ranked]:
     id_column = "offer_id" if question.kind == "offers" else "store_id"
     words = question.words
     found = []
-    for row in queries.every_row(session, question, with_grams=words.grams if words else ()):
-        has = 0
-        if words is not None:
-            grams = {*(row["search_grams"] or ()), *(row.get("offer_grams") or ())}
-            category = row["offer_category_id"] if question.kind == "offers" else row["category_id"]
-            has = max(len(grams.intersection(words.grams)), dict(words.category_found).get(category, 0))
-            if not is_match(has, len(words.grams)):
-                continue
+    for row in queries.every_row(session, question):
+        has = _found(row, words)
+        if words is not None and not is_match(has, len(words.grams)):
+            continue
         candidate = candidate_of(row, id_column=id_column, found=has, asked=len(words.grams) if words else 0)
-        [(_, score)] = rank([candidate], question.profile)
-        found.append(Ranked(row, candidate, score, order_key(candidate, score, question.sort)))
+        points = score(candidate, question.profile)
+        found.append(Ranked(row, candidate, points, order_key(candidate, points, question.sort)))
     return sorted(found, key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
+
+
+def _found(row: Mapping[str, Any], words: Words | None) -> int:
+    """How many of the asked grams a row has: in its own names, its offer's title or, where that is more, its category's names."""
+    if words is None:
+        return 0
+    grams = {*(row["search_grams"] or ()), *(row.get("offer_grams") or ())}
+    category = row.get("offer_category_id", row["category_id"])
+    return max(len(grams.intersection(words.grams)), dict(words.category_found).get(category, 0))
 
 
 def _once(ranked: Sequence[Ranked], question: Question) -> list[Ranked]:

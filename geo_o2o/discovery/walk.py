@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +23,7 @@ from ..geo.cells import VERSIONED_RESOLUTION, cell_of, centre_of, descendants
 from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef, way_error_m, way_m
 from ..shelf.snapshot import Snapshot
 from .question import Question
-from .selection import Blocks, View, view_key, view_of
+from .selection import Blocks, View, Views
 
 Array = NDArray[Any]
 Shelf = Callable[[int], Snapshot]
@@ -40,8 +38,8 @@ _EDGE_M = h3.average_hexagon_edge_length(VERSIONED_RESOLUTION, unit="m")
 _CELL_RADIUS_M = 1.2 * _EDGE_M
 # So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
 _NARROWEST_STEP_M = 1.5 * 0.65 * _EDGE_M
-# Rings of cells around the one that is asked from: most questions end within the first.
-_DISKS = (3, 8, 20, 50, 130)
+# Rings of cells around the one that is asked from: most questions end within the first, and the last holds the farthest that may be asked.
+_DISKS = (3, 8, 20, 50, 152)
 
 
 class Place(NamedTuple):
@@ -73,44 +71,6 @@ class _Found:
     view: View
     rows: Array
     order: Array
-
-
-class Views:
-    """Views that were made lately, up to so many bytes; one for each process."""
-
-    def __init__(self, most_bytes: int):
-        self._most_bytes, self._bytes = most_bytes, 0
-        # By what the view depends on beside its snapshot, then by cell; the filters that were asked longest ago go first.
-        self._kept: OrderedDict[Any, dict[int, View]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def asked(self, question: Question) -> Callable[[Snapshot], View]:
-        """What gives the view of each snapshot for a question."""
-        key = view_key(question)
-        kept = self._kept.get(key)
-        if kept is None:
-            with self._lock:
-                kept = self._kept.setdefault(key, {})
-
-        def of(snapshot: Snapshot) -> View:
-            view = kept.get(snapshot.cell)
-            if view is None or view.snapshot is not snapshot:
-                view = self._keep(key, kept, view_of(snapshot, question))
-            return view
-
-        return of
-
-    def _keep(self, key: Any, kept: dict[int, View], view: View) -> View:
-        with self._lock:
-            if self._kept.get(key) is not kept:
-                return view  # forgotten meanwhile
-            replaced = kept.get(view.snapshot.cell)
-            kept[view.snapshot.cell] = view
-            self._bytes += view.size - (replaced.size if replaced else 0)
-            self._kept.move_to_end(key)
-            while self._bytes > self._most_bytes:
-                self._bytes -= sum(one.size for one in self._kept.popitem(last=False)[1].values())
-        return view
 
 
 class Walk:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -551,7 +551,16 @@ _builder: list[tuple[Database, Path]] = []
 
 
 def _open_builder(settings: Settings, folder: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _builder.append((Database(settings, statement_timeout_ms=60_000), folder))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot tell its builders to stop."""
+    parent_of_this = parent_process()
+    if parent_of_this is not None:
+        parent_of_this.join()
+        os._exit(1)
 
 
 def _build_group(group: int) -> int:

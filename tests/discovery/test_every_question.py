@@ -13,8 +13,9 @@ from shapely.geometry import MultiPolygon, Polygon
 from geo_o2o.discovery.question import After, Filters, Question, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles
 from geo_o2o.discovery.reading import read_words
+from geo_o2o.discovery.selection import Views
 from geo_o2o.discovery.service import rows_in_order
-from geo_o2o.discovery.walk import Views, Walk
+from geo_o2o.discovery.walk import Walk
 from geo_o2o.geo.cells import cell_of
 from geo_o2o.geo.corridors import corridor
 from geo_o2o.geo.point import Point

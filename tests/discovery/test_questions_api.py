@@ -96,6 +96,15 @@ def test_nearest_inside_a_shape(ask: Any, session: Session) -> None:
     assert alone["origin"]["lat"] == pytest.approx((low.lat + high.lat) / 2, abs=1e-6)
 
 
+def test_a_shape_far_from_the_point(ask: Any, session: Session) -> None:
+    far = at(0, 185_000)
+    make_store(session, name="far", at=far)
+    session.commit()
+    shape = json.dumps(square(500, far))
+    found = ask("stores/nearby", **HERE, within=shape)
+    assert [(hit["name"], hit["distance_m"]) for hit in found["items"]] == [("far", 185_000)]
+
+
 def test_districts_and_cells(ask: Any, session: Session) -> None:
     inside, outside = make_store(session, name="inside", at=at(50, 0)), make_store(session, name="outside", at=at(2_500, 0))
     district = make_district(session, half_deg=0.01)
