@@ -3,7 +3,8 @@ from __future__ import annotations
 import click
 
 from ..config import from_environment
-from .service import build_everything, folder_of
+from .builders import build_everything
+from .service import folder_of
 
 
 @click.group()

@@ -1,23 +1,15 @@
-"""A snapshot: the stores and offers of one cell as columns in one Arrow file, memory-mapped and never changed.
-
-Pure but for the file that is handed in. A file holds one record batch with a row for each cell; each field of a row is a whole column of that
-cell, as a list. So cells share a file, columns of different lengths share a row, and all come back as numpy arrays without a copy.
-"""
+"""A snapshot: the stores and offers of one cell as columns, never changed. Pure."""
 
 from __future__ import annotations
 
-import json
-import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
@@ -26,21 +18,12 @@ from ..geo.distance import ecef_of, to_ecef
 from ..geo.point import Point
 from .fragments import offer_fragment, rating_fragment, store_fragment
 
-# A file of another form is built anew.
-FORMAT = 2
 NEVER = np.iinfo(np.int32).max
 NOTHING = -1
 _BLOCK_RESOLUTION = 9
 _HALF = (1 << 64) - 1
-_COLUMN = "column:"
-_FLAGS = frozenset({"rating_sample", "sample"})
 
 Array = NDArray[Any]
-Word = TypeVar("Word")
-
-
-class BrokenFile(Exception):
-    """The file is not a whole snapshot of this form."""
 
 
 def minutes(moment: datetime) -> int:
@@ -92,25 +75,26 @@ class Snapshot:
         """The outlines of service areas, by their number in the column service_area."""
         return [shapely.from_wkb(bytes.fromhex(text)) for text in self.words["service_areas"]]
 
+    @cached_property
+    def credit(self) -> dict[int, tuple[str, str, str]]:
+        """Name, attribution and licence of each source by its number; those that nobody must name are absent."""
+        number = {name: place for place, name in enumerate(self.words["sources"])}
+        return {number[name]: (name, attribution, licence) for name, attribution, licence in self.words["credit"]}
+
     def store_id(self, store: int) -> UUID:
         return UUID(int=(int(self["id_high"][store]) << 64) | int(self["id_low"][store]))
 
     def offer_id(self, offer: int) -> UUID:
         return UUID(int=(int(self["offer_high"][offer]) << 64) | int(self["offer_low"][offer]))
 
-    def store_texts(self, stores: Array) -> list[tuple[bytes, bytes]]:
-        """The fragment of each store, and that of its rating."""
-        text, end = self._store_text, self["store_end"]
-        begin, middle, last = (end[2 * stores + shift].tolist() for shift in (0, 1, 2))
-        return [(bytes(text[a:b]), bytes(text[b:c])) for a, b, c in zip(begin, middle, last, strict=True)]
-
-    def offer_texts(self, offers: Array) -> list[bytes]:
-        text, end = self._offer_text, self["offer_end"]
-        return [bytes(text[a:b]) for a, b in zip(end[offers].tolist(), end[offers + 1].tolist(), strict=True)]
-
     @cached_property
-    def _store_text(self) -> memoryview:
+    def store_texts(self) -> memoryview:
+        """Of each store its fragment and that of its rating; where they end says the column store_end, twice a store."""
         return memoryview(self["store_text"])  # type: ignore[arg-type]
+
+    def offer_texts(self, offers: Array) -> list[memoryview]:
+        text, end = self._offer_text, self["offer_end"]
+        return [text[a:b] for a, b in zip(end[offers].tolist(), end[offers + 1].tolist(), strict=True)]
 
     @cached_property
     def _offer_text(self) -> memoryview:
@@ -197,85 +181,6 @@ def pack(cell: int, version: int, *, stores: Sequence[Mapping[str, Any]], offers
 def discount_of(price: int | None, list_price: int | None) -> int:
     """Whole per cent off the list price, rounded down; 0 where one of them is not known."""
     return 0 if price is None or not list_price else 100 * (list_price - price) // list_price
-
-
-def save(snapshots: Sequence[Snapshot], path: Path, *, unfinished: Path) -> None:
-    """Writes a file of one or more snapshots, in one piece: it is there whole or not at all, also when this process is killed.
-
-    unfinished: the name of the file until it is whole, in the same folder.
-    """
-    names = list(snapshots[0].columns)
-    arrays = [pa.array([one.cell for one in snapshots], type=pa.int64()), pa.array([one.version for one in snapshots], type=pa.int64())]
-    arrays.append(pa.array([json.dumps(one.words, ensure_ascii=False) for one in snapshots], type=pa.large_string()))
-    arrays += [_lists_of([one.columns[name] for one in snapshots]) for name in names]
-    batch = pa.record_batch(arrays, names=["cell", "version", "words", *(f"{_COLUMN}{name}" for name in names)])
-    schema = batch.schema.with_metadata({"format": str(FORMAT)})
-    try:
-        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            writer.write_batch(batch)
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-class SnapshotFile:
-    """A file of snapshots, mapped into memory; a snapshot is made of it when it is asked for, from slices of its columns.
-
-    cells, versions: of each row. size: bytes. Raises BrokenFile; FileNotFoundError.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.size = path.stat().st_size
-        if self.size == 0:
-            raise BrokenFile(f"{path.name} is empty")
-        with path.open("rb") as opened:
-            # Keeps a descriptor of its own, by which the length is looked at later.
-            self._memory = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
-        try:
-            reader = pa.ipc.open_file(pa.py_buffer(self._memory))
-            if reader.schema.metadata[b"format"] != str(FORMAT).encode():
-                raise BrokenFile(f"{path.name} has form {reader.schema.metadata[b'format']!r}, expected {FORMAT}")
-            batch = reader.get_batch(0)
-            self.cells: list[int] = batch.column("cell").to_pylist()
-            self.versions: list[int] = batch.column("version").to_pylist()
-            self._words = batch.column("words")
-            self._columns = {
-                name.removeprefix(_COLUMN): _values_of(batch.column(name), flags=name.removeprefix(_COLUMN) in _FLAGS)
-                for name in batch.schema.names
-                if name.startswith(_COLUMN)
-            }
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as failure:
-            raise BrokenFile(f"{path.name} cannot be read: {failure}") from failure
-
-    def is_whole(self) -> bool:
-        """Whether the file still has its length: what was cut off must not be touched."""
-        return self._memory.size() == self.size
-
-    def counts(self, row: int) -> tuple[int, int]:
-        """Stores and offers of a row."""
-        stores, offers = self._columns["category"][1], self._columns["offer_store"][1]
-        return int(stores[row + 1] - stores[row]), int(offers[row + 1] - offers[row])
-
-    def snapshot(self, row: int) -> Snapshot:
-        columns = {name: values[start[row] : start[row + 1]] for name, (values, start) in self._columns.items()}
-        columns["xyz"] = columns["xyz"].reshape(-1, 3)
-        return Snapshot(self.cells[row], self.versions[row], columns, json.loads(self._words[row].as_py()))
-
-
-def _lists_of(columns: Sequence[Array]) -> pa.Array:
-    """One list for each snapshot: the whole of a column."""
-    flat = [(column.view(np.uint8) if column.dtype == np.bool_ else column).reshape(-1) for column in columns]
-    start = np.zeros(len(flat) + 1, dtype=np.int64)
-    np.cumsum([len(one) for one in flat], out=start[1:])
-    return pa.LargeListArray.from_arrays(pa.array(start), pa.array(np.concatenate(flat)))
-
-
-def _values_of(column: Any, *, flags: bool) -> tuple[Array, Array]:
-    """All elements of a list column, and where each row's begin; without a copy."""
-    values = column.values.to_numpy(zero_copy_only=True)
-    return (values.view(np.bool_) if flags else values), column.offsets.to_numpy(zero_copy_only=True)
 
 
 def empty(cell: int, version: int) -> Snapshot:

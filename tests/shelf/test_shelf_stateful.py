@@ -30,7 +30,7 @@ from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.discovery.question import Filters, Question, Where
 from geo_o2o.discovery.ranking import built_in_profiles
-from geo_o2o.discovery.service import Finder, rows_in_order
+from geo_o2o.discovery.service import Finder, items_of_ranked, rows_in_order
 from geo_o2o.geo.cells import cell_of, parent
 from geo_o2o.geo.point import Point
 from geo_o2o.offers import service as offers
@@ -43,7 +43,7 @@ BOUND_S = 1.0
 # Between the moment that SQL answered for the model and that of the commit lie the test's own steps.
 SLACK_S = 0.15
 places = st.sampled_from([Point(HELSINKI.lon + 0.004 * x, HELSINKI.lat + 0.004 * y) for x in range(-4, 5) for y in range(-4, 5)])
-Answer = tuple[tuple[Any, int, int, bytes], ...]
+Answer = tuple[bytes, ...]
 
 
 def build_until_killed(settings: Settings, folder: Path) -> None:
@@ -242,7 +242,7 @@ class Workers(RuleBasedStateMachine):
                 page = worker.page(self.question(kind))
                 assert page.stale_s is None
                 self.counted[page.path] += 1
-                found = tuple((one.store if one.offer is None else one.offer, one.distance_m, one.total, one.open) for one in page.shown)
+                found = tuple(page.items)
                 right = self.right_between(asked_at - BOUND_S - SLACK_S, time.monotonic(), kind)
                 assert found in right, f"{kind} by {page.path}: {found}\nnone of {right}"
 
@@ -258,7 +258,7 @@ class Workers(RuleBasedStateMachine):
             while (page := worker.page(self.question("stores"))).path != "shelf" and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert page.path == "shelf", self.about(worker)
-            found = tuple((one.store, one.distance_m, one.total, one.open) for one in page.shown)
+            found = tuple(page.items)
             assert found == self.history[-1][1]["stores"]
 
     @staticmethod
@@ -274,14 +274,11 @@ class Workers(RuleBasedStateMachine):
         return [answers[kind] for (begin, answers), end in zip(self.history, ends, strict=True) if end >= since and begin <= until]
 
     def by_sql(self) -> dict[str, Answer]:
-        from geo_o2o.discovery.answer import shown_of_row
-
         found = {}
         with self.database.read() as session:
             for kind in ("stores", "offers"):
                 asked = self.question(kind)
-                shown = [shown_of_row(one.row, one.candidate, one.score) for one in rows_in_order(session, asked)[: asked.limit - 1]]
-                found[kind] = tuple((one.store if one.offer is None else one.offer, one.distance_m, one.total, one.open) for one in shown)
+                found[kind] = tuple(items_of_ranked(rows_in_order(session, asked)[: asked.limit - 1], asked))
         return found
 
     @staticmethod
