@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -12,83 +12,74 @@ import orjson
 from ..geo.crs import Crs, written_point
 from ..geo.point import Point
 from ..shelf.fragments import offer_fragment, rating_fragment, store_fragment
-from ..shelf.snapshot import NOTHING, Snapshot
+from ..shelf.snapshot import NOTHING
 from ..stores.categories import codes_by_id, tree
 from ..stores.words import grams, is_match
+from .nearest import shown_columns
 from .question import Words
 from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile, Score
-from .selection import View
-from .walk import Place
+from .selection import rating_columns
+from .walk import Hits
 
 OPTIONS = orjson.OPT_UTC_Z
+# Bytes, or a view of some.
+Text = Any
 _OPEN = {1: b"true", 0: b"false", NOTHING: b"null"}
 
 
-class Shown(NamedTuple):
-    """One hit as it is shown. open: 1 yes, 0 no, -1 not known. text: None without words."""
-
-    store: bytes
-    rating: bytes
-    offer: bytes | None
-    open: int
-    distance_m: int
-    total: int
-    distance: int
-    rating_points: int
-    text: int | None
-    bayes_milli: int
-    source: str
-
-
-def shown_of_places(places: Sequence[Place], *, profile: Profile, minute: int, words: bool) -> list[Shown]:
-    """Hits of the shelf, in their order."""
-    shown: list[Any] = [None] * len(places)
-    by_view: dict[int, tuple[View, list[int]]] = {}
-    for number, place in enumerate(places):
-        by_view.setdefault(id(place.view), (place.view, []))[1].append(number)
-    for view, numbers in by_view.values():
+def items_of_hits(hits: Hits, *, profile: Profile, minute: int) -> tuple[list[bytes], dict[str, tuple[str, str]]]:
+    """The JSON of hits of the shelf, in their order, and attribution and licence of the sources they come from."""
+    items = [b""] * len(hits)
+    credit: dict[str, tuple[str, str]] = {}
+    name = profile.name.encode()
+    for number in {number for _, number, _ in hits.places}:
+        view = hits.views[number]
         snapshot = view.snapshot
-        rows = np.array([places[number].row for number in numbers])
-        stores = view.stores[rows]
-        offers = [None] * len(numbers) if view.offers is None else snapshot.offer_texts(view.offers[rows])
-        open_ = snapshot.open_state(minute)[snapshot["hours_id"][stores]].tolist()
-        source = snapshot["source"][stores].tolist()
-        points, rating, bayes = (column[rows].tolist() for column in (view.points, view.rating_points, view.bayes_milli))
-        names = snapshot.words["sources"]
-        away = [places[number].distance_m for number in numbers]
-        near = profile.points_by_metre[away].tolist()
-        texts = snapshot.store_texts(stores)
-        for at, number in enumerate(numbers):
-            text = points[at] - rating[at] if words else None
-            shown[number] = Shown(
-                *texts[at], offers[at], open_[at], away[at], near[at] + points[at], near[at], rating[at], text, bayes[at], names[source[at]]
-            )
-    return shown
+        mine = [at for at, place in enumerate(hits.places) if place[1] == number]
+        rows = np.array([hits.places[at][2] for at in mine])
+        order = np.array([hits.places[at][0] for at in mine])
+        bayes, rating = rating_columns(snapshot, profile)
+        shown = shown_columns(
+            rows, order, view.stores, snapshot["source"], snapshot["hours_id"], snapshot.open_state(minute), bayes, rating,
+            profile.points_by_metre, snapshot["store_end"],
+        )  # fmt: skip
+        offers = [None] * len(mine) if view.offers is None else snapshot.offer_texts(view.offers[rows])
+        words = [None] * len(mine) if view.text is None else view.text[rows].tolist()
+        texts = snapshot.store_texts
+        for at, offer, text, (source, open_, away, near, points, stars, begin, middle, end) in zip(mine, offers, words, shown.tolist(), strict=True):
+            items[at] = _item(name, texts[begin:middle], texts[middle:end], offer, open_, away, near, points, text, stars)
+            if (known := snapshot.credit.get(source)) is not None:
+                credit[known[0]] = known[1:]
+    return items, credit
 
 
-def shown_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score) -> Shown:
-    """A row of SQL."""
+def item_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score, *, profile: Profile) -> bytes:
+    """The JSON of a row of SQL."""
     open_ = NOTHING if row["is_open"] is None else int(row["is_open"])
     offer = offer_fragment(row) if "offer_id" in row else None
-    return Shown(
-        store_fragment(row), rating_fragment(row), offer, open_, candidate.distance_m, score.total, score.distance, score.rating, score.text,
-        score.bayes_milli, row["source"],
+    return _item(
+        profile.name.encode(), store_fragment(row), rating_fragment(row), offer, open_, candidate.distance_m, score.distance, score.rating,
+        score.text, score.bayes_milli,
     )  # fmt: skip
 
 
-def item(shown: Shown, profile: bytes) -> bytes:
-    """The JSON of one hit. profile: its name in quotes."""
-    store, rating, offer, open_, distance_m, total, distance, rating_points, points, bayes, _ = shown
-    text = b"" if points is None else b',"text":%d' % points
-    rank = b'"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":%b}' % (
-        distance_m, rating, _bayes(bayes), total, distance, rating_points, text, profile,
-    )  # fmt: skip
+def _item(
+    profile: bytes, store: Text, stars: Text, offer: Text | None, open_: int, distance_m: int, near: int, rating: int, text: int | None, bayes: int
+) -> bytes:
+    """One hit. store, stars, offer: fragments. open_: 1 yes, 0 no, -1 not known. near, rating, text: points; text None without words."""
+    words, total = (b"", near + rating) if text is None else (b',"text":%d' % text, near + rating + text)
     if offer is None:
-        return b'{%b,"open":%b,%b}' % (store, _OPEN[open_], rank)
-    return b'{%b,%b,"store":{%b,"open":%b}}' % (offer, rank, store, _OPEN[open_])
+        return (
+            b'{%b,"open":%b,"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":"%b"}}'
+            % (store, _OPEN[open_], distance_m, stars, _bayes(bayes), total, near, rating, words, profile)
+        )  # fmt: skip
+    return (
+        b'{%b,"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":"%b"},"store":{%b,"open":%b}}'
+        % (offer, distance_m, stars, _bayes(bayes), total, near, rating, words, profile, store, _OPEN[open_])
+    )  # fmt: skip
 
 
-def suggestions(shown: Sequence[Shown], words: Words, *, most: int) -> list[dict[str, Any]]:
+def suggestions(items: Sequence[bytes], words: Words, *, most: int) -> list[dict[str, Any]]:
     """What was typed may mean: a category of that name, a brand, or a store; those that say most of it first."""
     found: list[dict[str, Any]] = []
     by_id = codes_by_id()
@@ -97,20 +88,17 @@ def suggestions(shown: Sequence[Shown], words: Words, *, most: int) -> list[dict
         names = tree()[code].names
         best = max(names.values(), key=lambda name: (len(set(grams([name])).intersection(words.grams)), -len(name)))
         found.append({"kind": "category", "text": best, "code": code, "found": number})
+    stores = [orjson.loads(one) for one in items]
     brands: set[str] = set()
-    for one in shown:
-        store = orjson.loads(b"{%b}" % one.store)
+    for store in stores:
         brand = store["brand"]
         if brand is not None and brand not in brands and is_match(len(set(grams([brand])).intersection(words.grams)), len(words.grams)):
             brands.add(brand)
             found.append({"kind": "brand", "text": brand})
-    half = max(most // 2, most - len(shown))
+    half = max(most // 2, most - len(stores))
     kept = found[:half]
-    for one in shown:
-        if len(kept) == most:
-            break
-        store = orjson.loads(b"{%b}" % one.store)
-        kept.append({"kind": "store", "text": store["name"], "id": store["id"], "distance_m": one.distance_m})
+    for store in stores[: most - len(kept)]:
+        kept.append({"kind": "store", "text": store["name"], "id": store["id"], "distance_m": store["distance_m"]})
     return [{name: value for name, value in one.items() if name != "found"} for one in kept]
 
 
@@ -158,10 +146,6 @@ def candidate_of(row: Mapping[str, Any], *, id_column: str, found: int = 0, aske
         row[id_column], round(row["metres"]), codes_by_id()[row["category_id"]], row["rating_sum"], row["rating_count"],
         found, asked, price, None if until is None else int(until.timestamp() // 60),
     )  # fmt: skip
-
-
-def sources_of(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
-    return {source: (attribution, licence) for source, attribution, licence in snapshot.words["credit"]}
 
 
 @cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -44,6 +45,14 @@ class Filters:
     discount_min: int | None = None
     sample: bool | None = None
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Asked for with every question, and of seventeen fields.
+        return hash(astuple(self))
+
     @property
     def asks_of_offers(self) -> bool:
         return self.price_max is not None or self.currency is not None or bool(self.offer_kinds) or self.discount_min is not None
@@ -54,6 +63,7 @@ class Where:
     """Places within radius_m of the origin and not nearer than min_radius_m, inside the area and in the cells, where they are given.
 
     area: WGS 84, cut at the date line. cells: H3, any resolution from 0 to 12. serves: only stores whose service area holds the origin.
+    around: where there is an area or cells, the middle and the radius in metres of a circle that holds them.
     """
 
     origin: Point
@@ -62,6 +72,10 @@ class Where:
     area: MultiPolygon | None = None
     cells: tuple[int, ...] = ()
     serves: bool = False
+    around: tuple[Point, float] | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.around is None) == (self.area is None and not self.cells)
 
 
 @dataclass(frozen=True)

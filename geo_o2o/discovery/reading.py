@@ -50,15 +50,18 @@ def read_question(
     district: MultiPolygon | None,
     radius_m: float | None,
     after: After | None,
+    notes: dict[Any, Any] | None = None,
 ) -> Question:
     """asked: as NearbyRequest loads it. at: a whole minute. district: the outline of asked["district"]. radius_m: of the page before.
+
+    notes: what was made of the same question when it was asked from another place; filled here.
 
     Raises InvalidInput: a shape wider than LARGEST_RADIUS_M around its middle or too far from the point, an order that the kind has not.
     """
     _check_order(asked, kind)
     where = read_where(asked, district=district, radius_m=radius_m)
     return Question(
-        kind=kind, where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile, words=read_words(asked.get("q")),
+        kind=kind, where=where, filters=_known_filters(asked, at, where.origin, notes), profile=profile, words=read_words(asked.get("q")),
         sort=asked["sort"], limit=asked["limit"] + 1, after=after, exclude=frozenset(asked.get("exclude_", ())),
     )  # fmt: skip
 
@@ -67,13 +70,23 @@ def read_wide_question(asked: Mapping[str, Any], *, at: datetime, profile: Profi
     """A question about a box of any size, without a distance: for counting alone."""
     bounds: Bounds = asked["bbox"]
     area = MultiPolygon([box(part.west, part.south, part.east, part.north) for part in bounds.parts()])
-    where = Where(bounds.circle()[0], USUAL_RADIUS_M, area=area)
+    where = Where(bounds.circle()[0], USUAL_RADIUS_M, area=area, around=bounds.circle())
     return Question(kind="stores", where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile)
 
 
 def widens(asked: Mapping[str, Any]) -> bool:
     """Whether a question that finds nothing looks farther: nobody said how far."""
     return not any(name in asked for name in ("radius_m", "walk_min", "bbox", "within", "district", "cells"))
+
+
+def _known_filters(asked: Mapping[str, Any], at: datetime, origin: Point, notes: dict[Any, Any] | None) -> Filters:
+    # When the next meal is depends on the place.
+    if notes is None or "meal" in asked:
+        return read_filters(asked, at=at, origin=origin)
+    known: tuple[datetime, Filters] | None = notes.get("filters")
+    if known is None or known[0] != at:
+        known = notes["filters"] = at, read_filters(asked, at=at, origin=origin)
+    return known[1]
 
 
 def read_filters(asked: Mapping[str, Any], *, at: datetime, origin: Point) -> Filters:
@@ -121,9 +134,9 @@ def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radiu
     area = _area(asked, district, crs)
     cells = tuple(asked.get("cells", ()))
     origin = to_wgs84(Point(asked["lng"], asked["lat"]), crs) if "lat" in asked else None
-    farthest_m = LARGEST_RADIUS_M
+    farthest_m, around = LARGEST_RADIUS_M, None
     if area is not None or cells:
-        middle, around_m = _circle(area, cells)
+        middle, around_m = around = circle_of(area, cells)
         if around_m > LARGEST_RADIUS_M:
             message = f"the shape reaches {around_m / 1000:.0f} km from its middle; ask for at most {LARGEST_RADIUS_M / 1000:.0f}"
             raise AreaTooLarge(message, errors={"within": [message]})
@@ -139,7 +152,7 @@ def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radiu
         reach_m = min(float(asked["walk_min"] * WALKING_M_PER_MIN), farthest_m)
     else:
         reach_m = radius_m or (farthest_m if area is not None or cells else USUAL_RADIUS_M)
-    return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"])
+    return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"], around=around)
 
 
 def _check_order(asked: Mapping[str, Any], kind: Kind) -> None:
@@ -222,7 +235,7 @@ def _in_wgs84(area: MultiPolygon, crs: Crs) -> MultiPolygon:
     return shapely.transform(area, moved)
 
 
-def _circle(area: MultiPolygon | None, cells: Sequence[int]) -> tuple[Point, float]:
+def circle_of(area: MultiPolygon | None, cells: Sequence[int]) -> tuple[Point, float]:
     """A middle and a radius in metres that hold the area, or where there is none the cells."""
     if area is not None:
         circles = [one.circle() for one in bounds_of(area)]

@@ -27,18 +27,16 @@ _FEW = 3000
 class View:
     """The rows of one snapshot that pass the filters, with the part of their order that does not depend on the place of the question.
 
-    stores: of each row, its store; offers: its placement (None where stores are asked for). xyz: where it is, shape (n, 3).
-    points: of rating and words together. fixed: the order's key where that is not about distance, else None.
+    stores: of each row, its store; offers: its placement (None where stores are asked for).
+    worth: the points by which it is ordered, beside those of its distance: of rating and words together, or the order's key turned round.
+    text: points of words, where there are any.
     """
 
     snapshot: Snapshot
     stores: Array
     offers: Array | None
-    xyz: Array
-    points: Array
-    rating_points: Array
-    bayes_milli: Array
-    fixed: Array | None
+    worth: Array
+    text: Array | None
 
     def __len__(self) -> int:
         return len(self.stores)
@@ -46,8 +44,12 @@ class View:
     @property
     def size(self) -> int:
         """Bytes that it holds beside the snapshot."""
-        arrays = (self.stores, self.offers, self.xyz, self.points, self.rating_points, self.bayes_milli, self.fixed)
-        return sum(one.nbytes for one in arrays if one is not None) + 500
+        return sum(one.nbytes for one in (self.stores, self.offers, self.worth, self.text) if one is not None) + 500
+
+    @cached_property
+    def whole(self) -> tuple[Array, Array]:
+        """All rows as one span: where it starts and ends."""
+        return np.zeros(1, dtype=np.int64), np.array([len(self)], dtype=np.int64)
 
     @cached_property
     def repeats(self) -> Array | None:
@@ -59,8 +61,8 @@ class View:
 
     @cached_property
     def best(self) -> int:
-        """The most points, or the smallest fixed key, of any row."""
-        return int(self.points.max() if self.fixed is None else self.fixed.min()) if len(self) else 0
+        """The most that any row is worth."""
+        return int(self.worth.max()) if len(self) else 0
 
     @cached_property
     def blocks(self) -> Blocks | None:
@@ -69,29 +71,22 @@ class View:
             return None
         block = np.searchsorted(self.snapshot.blocks, self.stores, side="right")
         start = np.flatnonzero(np.concatenate([[True], block[1:] != block[:-1]]))
-        count = np.diff(np.append(start, len(self)))
-        centre = np.add.reduceat(self.xyz, start) / count[:, None]
-        away = np.sqrt(((self.xyz - np.repeat(centre, count, axis=0)) ** 2).sum(axis=1))
-        best = np.maximum.reduceat(self.points, start)
-        return Blocks(start, count, centre, np.maximum.reduceat(away, start), best)
+        end = np.append(start[1:], len(self))
+        xyz = self.snapshot["xyz"][self.stores]
+        centre = np.add.reduceat(xyz, start) / (end - start)[:, None]
+        away = np.sqrt(((xyz - np.repeat(centre, end - start, axis=0)) ** 2).sum(axis=1))
+        return Blocks(start, end, centre, np.maximum.reduceat(away, start), np.maximum.reduceat(self.worth, start))
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """start, count: which rows. centre (n, 3), radius: a ball around them, metres. best: the most points of any of them."""
+    """start, end: which rows. centre (n, 3), radius: a ball around them, metres. best: the most that any of them is worth."""
 
     start: Array
-    count: Array
+    end: Array
     centre: Array
     radius: Array
     best: Array
-
-    def rows(self, chosen: Array) -> Array:
-        """The rows of the chosen blocks, in order."""
-        start, count = self.start[chosen], self.count[chosen]
-        before = np.cumsum(count)
-        total = int(before[-1]) if len(before) else 0
-        return np.arange(total) + np.repeat(start - (before - count), count)
 
 
 class Views:
@@ -160,15 +155,28 @@ def view_of(snapshot: Snapshot, question: Question) -> View:
         asked = len(question.words.grams)
         kept = OF * found >= NEEDED * asked
         stores, found, offers = stores[kept], found[kept], None if offers is None else offers[kept]
-        text = _half_even(profile.text_weight * (OF * found - NEEDED * asked), (OF - NEEDED) * asked)
-    bayes, rating = rating_columns(snapshot, profile)
-    everything = len(stores) == snapshot.store_count and offers is None
-    xyz = snapshot["xyz"] if everything else snapshot["xyz"][stores]
-    own_rating = rating if everything else rating[stores]
-    return View(
-        snapshot, stores, offers, xyz, own_rating if text is None else own_rating + text.astype(np.int32), own_rating,
-        bayes if everything else bayes[stores], _fixed_key(snapshot, question, stores, offers, bayes),
-    )  # fmt: skip
+        text = _half_even(profile.text_weight * (OF * found - NEEDED * asked), (OF - NEEDED) * asked).astype(np.int32)
+    return View(snapshot, stores, offers, _worth(snapshot, question, stores, offers, text), text)
+
+
+def _worth(snapshot: Snapshot, question: Question, stores: Array, offers: Array | None, text: Array | None) -> Array:
+    """See View."""
+    bayes, rating = rating_columns(snapshot, question.profile)
+    match question.sort:
+        case "points":
+            own = rating if len(stores) == snapshot.store_count and offers is None else rating[stores]
+            return own if text is None else own + text
+        case "rating":
+            return bayes[stores]
+        case "price":
+            price = snapshot["price_band"][stores].astype(np.int64) if offers is None else snapshot["price"][offers]
+            return -np.where(price == (0 if offers is None else NOTHING), LAST, price)
+        case "ending_soon":
+            if offers is None:
+                return np.full(len(stores), -LAST, dtype=np.int64)
+            until = snapshot["valid_until"][offers].astype(np.int64)
+            return -np.where(until == NEVER, LAST, until)
+    return np.zeros(len(stores), dtype=np.int32)
 
 
 def rating_columns(snapshot: Snapshot, profile: Profile) -> tuple[Array, Array]:
@@ -181,19 +189,6 @@ def rating_columns(snapshot: Snapshot, profile: Profile) -> tuple[Array, Array]:
         points = _half_even(profile.rating_weight * (bayes - LOWEST_STARS * MILLI), STAR_SPAN * MILLI)
         found = snapshot.views[key] = bayes.astype(np.int32), points.astype(np.int32)
     return found
-
-
-def _fixed_key(snapshot: Snapshot, question: Question, stores: Array, offers: Array | None, bayes: Array) -> Array | None:
-    match question.sort:
-        case "rating":
-            return -bayes[stores].astype(np.int64)
-        case "price":
-            price = snapshot["price_band"][stores].astype(np.int64) if offers is None else snapshot["price"][offers]
-            return np.where(price == (0 if offers is None else NOTHING), LAST, price)
-        case "ending_soon" if offers is not None:
-            until = snapshot["valid_until"][offers].astype(np.int64)
-            return np.where(until == NEVER, LAST, until)
-    return None
 
 
 def _stores_pass(snapshot: Snapshot, filters: Filters, *, kind: Kind) -> Array | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
+import orjson
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
 from sqlalchemy.exc import OperationalError
@@ -29,7 +30,7 @@ from ..shelf.snapshot import minutes
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
-from .answer import Shown, candidate_of, shown_of_places, shown_of_row, sources_of
+from .answer import candidate_of, item_of_row, items_of_hits
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
 from .models import RankProfile, Sponsorship
 from .question import After, Question, Words
@@ -43,12 +44,12 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Page:
-    """One page of hits. last: the place of its last hit, where more follow. credit: of the sources it shows, by source.
+    """One page of hits. items: their JSON. last: the place of its last hit, where more follow. credit: of the sources it shows, by source.
 
     stale_s: how old the answer may be, where the database is away; None where it is fresh. path: who answered, `shelf` or `database`.
     """
 
-    shown: Sequence[Shown]
+    items: Sequence[bytes]
     last: After | None
     credit: Mapping[str, tuple[str, str]]
     radius_m: float
@@ -104,7 +105,7 @@ class Finder:
         asked = question
         while True:
             page = self._either(self._page_from_shelf, self._page_from_database, asked)
-            if page.shown or not widen or asked.where.radius_m >= LARGEST_RADIUS_M:
+            if page.items or not widen or asked.where.radius_m >= LARGEST_RADIUS_M:
                 return page
             asked = replace(asked, where=replace(asked.where, radius_m=min(2 * asked.where.radius_m, LARGEST_RADIUS_M)))
 
@@ -120,22 +121,17 @@ class Finder:
     def _page_from_shelf(self, question: Question) -> Page:
         assert self.shelf is not None
         find, stale_s = self.shelf.open()
-        places = Walk(question, find, self._views).page()
-        kept = places[: question.limit - 1]
-        last = After(kept[-1].key, kept[-1].distance_m, kept[-1].id) if len(places) == question.limit else None
-        shown = shown_of_places(kept, profile=question.profile, minute=minutes(question.filters.at), words=question.words is not None)
-        known = {source: words for snapshot in {place.view.snapshot for place in kept} for source, words in sources_of(snapshot).items()}
-        return Page(shown, last, _credit(shown, known), question.where.radius_m, stale_s, "shelf")
+        hits = Walk(question, find, self._views).page()
+        kept = hits.first(question.limit - 1)
+        last = kept.place(-1) if len(hits) == question.limit else None
+        items, credit = items_of_hits(kept, profile=question.profile, minute=minutes(question.filters.at))
+        return Page(items, last, credit, question.where.radius_m, stale_s, "shelf")
 
     def _page_from_database(self, question: Question) -> Page:
         with self._database().read() as session:
             ranked = rows_in_order(session, question)[: question.limit]
             known = credit_of(session)
-        more = len(ranked) == question.limit
-        kept = ranked[: question.limit - 1]
-        last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if more else None
-        shown = [shown_of_row(one.row, one.candidate, one.score) for one in kept]
-        return Page(shown, last, _credit(shown, known), question.where.radius_m, None, "database")
+        return _page_of(ranked, question, known)
 
     def facets(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
         """How many of all hits have each value."""
@@ -173,7 +169,7 @@ class Finder:
         find, _ = self.shelf.open()
         return Walk(question, find, self._views).groups()
 
-    def sponsored(self, question: Question, *, most: int) -> list[Shown]:
+    def sponsored(self, question: Question, *, most: int) -> list[bytes]:
         """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""
         try:
             with self._database().read() as session:
@@ -181,7 +177,7 @@ class Finder:
                 if not paid:
                     return []
                 asked = replace(question, only=frozenset(paid), after=None, limit=most)
-                return [shown_of_row(one.row, one.candidate, one.score) for one in rows_in_order(session, asked)[:most]]
+                return items_of_ranked(rows_in_order(session, asked)[:most], question)
         except OperationalError:
             return []
 
@@ -198,11 +194,7 @@ class Finder:
                 points = score(candidate, question.profile)
                 found.append(Ranked(one.row, candidate, points, order_key(candidate, points, question.sort)))
         found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
-        ranked = _once(found, question)
-        kept = ranked[: question.limit - 1]
-        last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if len(ranked) > len(kept) else None
-        shown = [shown_of_row(one.row, one.candidate, one.score) for one in kept]
-        return Page(shown, last, _credit(shown, known), question.where.radius_m, None, "database")
+        return _page_of(_once(found, question)[: question.limit], question, known)
 
     def why_not(self, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID]) -> WhyNot:
         """For one live offer: which filters its stores fail, or how many points it lacks for the page."""
@@ -211,8 +203,8 @@ class Finder:
         judged = [_judge(row, question) for row in rows]
         passing = [one for one in judged if not one.failed]
         page = self.page(question)
-        last = page.shown[-1] if page.last is not None else None
-        return WhyNot(judged, min(passing, key=lambda one: (one.key, one.candidate.distance_m)) if passing else None, last.total if last else None)
+        needed = orjson.loads(page.items[-1])["score"]["total"] if page.last is not None else None
+        return WhyNot(judged, min(passing, key=lambda one: (one.key, one.candidate.distance_m)) if passing else None, needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +304,16 @@ def _once(ranked: Sequence[Ranked], question: Question) -> list[Ranked]:
     return kept
 
 
-def _credit(shown: Sequence[Shown], known: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Attribution and licence of every source that is shown."""
-    return {source: known[source] for source in sorted({one.source for one in shown}) if source in known}
+def _page_of(ranked: Sequence[Ranked], question: Question, known: Mapping[str, tuple[str, str]]) -> Page:
+    """ranked: one more than the page shows, where there are more."""
+    kept = ranked[: question.limit - 1]
+    last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if len(ranked) == question.limit else None
+    credit = {source: known[source] for source in {one.row["source"] for one in kept} if source in known}
+    return Page(items_of_ranked(kept, question), last, credit, question.where.radius_m, None, "database")
+
+
+def items_of_ranked(ranked: Sequence[Ranked], question: Question) -> list[bytes]:
+    return [item_of_row(one.row, one.candidate, one.score, profile=question.profile) for one in ranked]
 
 
 class OutOfHorizon(InvalidInput):

@@ -26,7 +26,7 @@ from ..stores.hours import expand
 from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row, point_of
 from . import service
-from .answer import body, changed, item, suggestions
+from .answer import body, changed, suggestions
 from .counting import dump_clusters, dump_facets, resolution_of_zoom
 from .queries import list_sponsorships, offers_on_shelf
 from .question import After, Filters, Question, Where
@@ -61,6 +61,8 @@ _SHOWN_DAYS = 7
 _STORES, _OFFERS, _CLUSTERS = NearbyRequest(), OffersRequest(), ClustersRequest()
 # How much of an answer is shown, and how; the rest says what is asked.
 _NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "sponsored", "lat", "lng"})
+# More bytes at once would be hashed while another thread of the process takes its turn, and this one would wait for it.
+_HASHED_AT_ONCE = 2_000
 # Hits from which suggestions are made.
 _LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
@@ -108,46 +110,50 @@ def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
 def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Response:
     notes = asked.pop(NOTES, {})
     began = time.perf_counter()
-    text = _asked_as_text(asked, notes, kind)
-    position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
+    text, conf, found_by = _asked_as_text(asked, notes, kind), settings(), finder()
+    position = read_cursor(asked["cursor"], question=text, secret=conf.secret_key) if asked.get("cursor") else None
     now = whole_minute(utcnow())
     # Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
     at = datetime.fromisoformat(position[0]) if position else now
     for name in ("open_at", "open_until", "valid_at"):
         if name in asked:
-            service.check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
-    profile, district = finder().profile(asked["profile"]), finder().outline(asked.get("district"))
+            service.check_moment(asked[name], field=name, now=now, horizon_d=conf.hours_horizon_d)
+    profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"))
     question = read_question(
         asked, kind=kind, at=at, profile=profile, district=district, radius_m=position[1] if position else None,
-        after=After(position[2], position[3], UUID(position[4])) if position else None,
+        after=After(position[2], position[3], UUID(position[4])) if position else None, notes=notes,
     )  # fmt: skip
-    page = finder().page(question, widen=widens(asked) and position is None)
+    page = found_by.page(question, widen=widens(asked) and position is None)
     _answered[page.path].inc()
     more: dict[str, Any] = {}
     if "facets" in asked or asked.get("sponsored"):
         question = replace(question, where=replace(question.where, radius_m=page.radius_m))
     if "facets" in asked:
-        counted = finder().facets(question, asked["facets"])
+        counted = found_by.facets(question, asked["facets"])
         more = {"count": sum(next(iter(counted.values())).values()), "facets": dump_facets(counted)}
     if asked.get("sponsored"):
         more["sponsored"] = _sponsored(asked, question)
     response = _answer(asked, question, page, text, more)
-    if (time.perf_counter() - began) * 1_000 > settings().nearby_budget_ms:
+    if (time.perf_counter() - began) * 1_000 > conf.nearby_budget_ms:
         _over_budget.inc()
     return response
 
 
 def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
     profile = question.profile
-    paid = [item(shown, b'"%b"' % profile.name.encode()) for shown in finder().sponsored(question, most=asked["sponsored"])]
-    paid = changed(paid, crs=asked["crs"], fields=asked.get("fields_"), explain=profile if asked["explain"] else None)
+    paid = changed(
+        finder().sponsored(question, most=asked["sponsored"]),
+        crs=asked["crs"],
+        fields=asked.get("fields_"),
+        explain=profile if asked["explain"] else None,
+    )
     return [{**orjson.loads(one), "label": "sponsored"} for one in paid]
 
 
 def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any]) -> Response:
     """The page as bytes, with its tag; 304 where the caller has it already."""
     at, profile = question.filters.at, question.profile
-    items = [item(shown, b'"%b"' % profile.name.encode()) for shown in page.shown]
+    items = page.items
     fields = asked.get("fields_")
     if asked["crs"] != "wgs84" or fields is not None or asked["explain"]:
         items = changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None)
@@ -157,7 +163,7 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
         "next": sign_cursor(position, question=text, secret=settings().secret_key) if position else None,
         "at": at,
         "radius_used_m": page.radius_m,
-        "attribution": [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in page.credit.items()],
+        "attribution": [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in sorted(page.credit.items())],
     }
     if "lat" not in asked:
         rest["origin"] = written_point(question.where.origin, asked["crs"])
@@ -168,16 +174,23 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
         rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)
     content = body(items, rest)
     response = Response(content, content_type="application/json")
-    # A tag of what is shown and of nothing else; nobody needs to be kept from finding another answer of the same tag.
-    response.headers["ETag"] = f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"'
+    response.headers.add("ETag", f'"{_tag(content)}"')
     return unless_known(response) if "HTTP_IF_NONE_MATCH" in request.environ else response
+
+
+def _tag(content: bytes) -> str:
+    """Of what is shown and of nothing else; nobody needs to be kept from finding another answer of the same tag."""
+    tag, view = hashlib.sha1(usedforsecurity=False), memoryview(content)
+    for begin in range(0, len(content), _HASHED_AT_ONCE):
+        tag.update(view[begin : begin + _HASHED_AT_ONCE])
+    return tag.hexdigest()
 
 
 def _asked_as_text(asked: dict[str, Any], notes: dict[Any, Any], kind: str) -> str:
     """The question as text, to which a cursor belongs; how much is shown of it does not belong to it."""
     said = notes.get("said")
     if said is None:
-        said = notes["said"] = sorted((name, str(value)) for name, value in asked.items() if name not in _NOT_ASKED)
+        said = notes["said"] = str(sorted((name, str(value)) for name, value in asked.items() if name not in _NOT_ASKED))
     return f"{kind} {asked.get('lat')} {asked.get('lng')} {said}"
 
 
@@ -250,7 +263,7 @@ def suggest(asked: dict[str, Any]) -> Response:
         kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
         filters=Filters(at=whole_minute(utcnow())), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
     )  # fmt: skip
-    return answer({"items": suggestions(finder().page(question).shown, words, most=asked["limit"]), "next": None})
+    return answer({"items": suggestions(finder().page(question).items, words, most=asked["limit"]), "next": None})
 
 
 @blueprint.get("/stores/<store_id>/shelf")

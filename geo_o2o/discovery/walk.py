@@ -7,12 +7,10 @@ leaves open to which whole metre a row belongs, or on which side of the radius i
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
-from uuid import UUID
+from functools import cache, lru_cache
+from typing import Any
 
 import h3.api.basic_int as h3
 import numpy as np
@@ -20,48 +18,53 @@ import shapely
 from numpy.typing import NDArray
 
 from ..geo.cells import VERSIONED_RESOLUTION, cell_of, centre_of, descendants
-from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef, way_error_m, way_m
+from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef
+from ..geo.point import Point
 from ..shelf.snapshot import Snapshot
-from .question import Question
+from .nearest import DISTANCE_BITS, NO_ORDER, by_nearness, keep_best, near_rows
+from .question import After, Question, Sort
+from .ranking import LAST, Profile
 from .selection import Blocks, View, Views
 
 Array = NDArray[Any]
 Shelf = Callable[[int], Snapshot]
 
-# A key of the order and a distance in one number: the farthest distance has 18 bits.
-_DISTANCE_BITS = 18
 # So few rows are sorted in less time than it takes to choose among them.
 _WORTH_CHOOSING = 256
-_NO_KEY = np.iinfo(np.int64).max
+_NOTHING = np.zeros(0, dtype=np.uint64)
 _EDGE_M = h3.average_hexagon_edge_length(VERSIONED_RESOLUTION, unit="m")
 # The farthest a store can be from the middle of its cell, in mean edges (measured on cells of every kind: 1.143; tests repeat it).
 _CELL_RADIUS_M = 1.2 * _EDGE_M
 # So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
 _NARROWEST_STEP_M = 1.5 * 0.65 * _EDGE_M
-# Rings of cells around the one that is asked from: most questions end within the first, and the last holds the farthest that may be asked.
-_DISKS = (3, 8, 20, 50, 152)
+# Rings of cells around the one that is asked from: most questions end within the first, and the last holds the largest radius.
+_DISKS = (3, 8, 20, 50)
 
 
-class Place(NamedTuple):
-    """A hit as the row of a view, with its place in the order: key and distance in one number."""
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Hits in their order. places: of each its order (key and distance in one number), the number of its view, and its row there."""
 
-    view: View
-    row: int
-    order: int
+    views: Sequence[View]
+    places: Sequence[tuple[int, int, int]]
 
-    @property
-    def distance_m(self) -> int:
-        return self.order & ((1 << _DISTANCE_BITS) - 1)
+    def __len__(self) -> int:
+        return len(self.places)
 
-    @property
-    def key(self) -> int:
-        """See ranking.order_key."""
-        return self.order >> _DISTANCE_BITS
+    def first(self, count: int) -> Hits:
+        return Hits(self.views, self.places[:count])
 
-    @property
-    def id(self) -> UUID:
-        stores, offers = self.view.stores, self.view.offers
-        return self.view.snapshot.store_id(int(stores[self.row])) if offers is None else self.view.snapshot.offer_id(int(offers[self.row]))
+    def place(self, at: int) -> After:
+        """The place of one hit: what a cursor must know of the last one."""
+        order, number, row = self.places[at]
+        view = self.views[number]
+        snapshot, stores, offers = view.snapshot, view.stores, view.offers
+        id_ = snapshot.store_id(int(stores[row])) if offers is None else snapshot.offer_id(int(offers[row]))
+        return After(order >> DISTANCE_BITS, metres_of(order), id_)
+
+
+def metres_of(order: int) -> int:
+    return order & ((1 << DISTANCE_BITS) - 1)
 
 
 @dataclass(slots=True)
@@ -85,50 +88,58 @@ class Walk:
         self._found: list[_Found] = []
         # Whether an offer of many stores was found, which may come more than once.
         self._repeats = False
-        # So many rows of a view are kept at most, but for those of the same order.
-        self._enough = question.limit
-        self._after = None if question.after is None else (question.after.key << _DISTANCE_BITS) + question.after.distance_m
+        self._points_by_metre = _points_by_metre(question.profile, question.sort)
+        # The most that any row can be worth; see View.worth.
+        profile = question.profile
+        most = profile.rating_weight + (profile.text_weight if question.words else 0)
+        self._most = most if question.sort == "points" else 0 if question.sort == "distance" else LAST
+        # The best orders so far, of so many hits as are wanted, and the ids of their offers.
+        ids = _NOTHING if question.kind == "stores" else np.zeros(question.limit, dtype=np.uint64)
+        self._best = np.full(question.limit, NO_ORDER, dtype=np.int64), ids, ids.copy()
+        self._after = None if question.after is None else (question.after.key << DISTANCE_BITS) + question.after.distance_m
         if self._where.area is not None:
             shapely.prepare(self._where.area)
 
-    def page(self) -> list[Place]:
+    def page(self) -> Hits:
         """The best `limit` hits behind the cursor, best first."""
-        worst = _NO_KEY
+        worst = NO_ORDER
         for lower_m, cell in self._cells():
-            if self._bound(None, lower_m) > worst:
+            if worst != NO_ORDER and self._bound(self._most, lower_m) > worst:
                 break
             view = self._view(cell)
-            if view is not None and self._bound(view.best, self._nearest_m(view, lower_m)) <= worst:
+            if view is not None and (worst == NO_ORDER or self._bound(view.best, self._nearest_m(view, lower_m)) <= worst):
                 worst = self._take(view, worst)
-        return self._ordered(self.question.limit)
+        return self._first(worst)
 
     def groups(self) -> list[tuple[View, Array]]:
         """Every hit, each offer at its best store, in no order: rows of views."""
-        self._enough = sys.maxsize
         for _, cell in self._cells():
             view = self._view(cell)
             if view is not None:
-                self._measure(view, None)
+                self._note(view, *self._measure(view, *view.whole, NO_ORDER))
         if not self._repeats:
             return [(one.view, one.rows) for one in self._found]
-        kept: dict[int, tuple[View, list[int]]] = {}
-        for place in self._ordered(None):
-            kept.setdefault(id(place.view), (place.view, []))[1].append(place.row)
-        return [(view, np.array(rows)) for view, rows in kept.values()]
+        kept: dict[int, list[int]] = {}
+        for _, number, row in self._ordered(None):
+            kept.setdefault(number, []).append(row)
+        return [(self._found[number].view, np.array(rows)) for number, rows in kept.items()]
 
     # --- cells ---------------------------------------------------------------------------------------------------------------
 
     def _cells(self) -> Iterator[tuple[float, int]]:
         """Every cell that may hold a hit, with a distance that none of its stores is nearer than; the nearest first."""
+        return self._cells_of_origin() if self._where.around is None else self._cells_of_shape(*self._where.around)
+
+    def _cells_of_origin(self) -> Iterator[tuple[float, int]]:
         where, seen = self._where, set()
         home = cell_of(where.origin, VERSIONED_RESOLUTION)
         for rings in _DISKS:
             cells, centres = _disk(home, rings)
-            lower = np.maximum(_ways_m(centres, self._origin) - _CELL_RADIUS_M, 0.0)
+            sequence, ways = by_nearness(centres, self._centre)
             # Beyond this the next disk may hold something nearer.
-            sure_m = (rings + 1) * _NARROWEST_STEP_M - 2 * _CELL_RADIUS_M
-            for place in np.argsort(lower, kind="stable").tolist():
-                cell, lower_m = cells[place], float(lower[place])
+            sure_m = _covered_m(rings)
+            for place, way in zip(sequence.tolist(), ways.tolist(), strict=True):
+                cell, lower_m = cells[place], max(way - _CELL_RADIUS_M, 0.0)
                 if lower_m > where.radius_m:
                     break
                 if cell not in seen and lower_m <= max(sure_m, 0.0):
@@ -136,6 +147,17 @@ class Walk:
                     yield lower_m, cell
             if sure_m > where.radius_m:
                 return
+
+    def _cells_of_shape(self, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
+        rings = next(rings for rings in _DISKS if _covered_m(rings) > around_m)
+        cells, centres = _disk(cell_of(middle, VERSIONED_RESOLUTION), rings)
+        sequence, ways = by_nearness(centres, ecef_of(middle))
+        inside = sequence[: np.searchsorted(ways, around_m + _CELL_RADIUS_M, side="right")]
+        sequence, ways = by_nearness(centres[inside], self._centre)
+        for place, way in zip(inside[sequence].tolist(), ways.tolist(), strict=True):
+            if way - _CELL_RADIUS_M > self._where.radius_m:
+                return
+            yield max(way - _CELL_RADIUS_M, 0.0), cells[place]
 
     def _view(self, cell: int) -> View | None:
         snapshot = self._shelf(cell)
@@ -148,89 +170,75 @@ class Walk:
         centre, radius = view.snapshot.circle
         return max(lower_m, math.dist(centre, self._centre) - radius - 0.01)
 
-    def _bound(self, best: int | None, nearest_m: float) -> int:
-        """The smallest order that a row can have which is not nearer. best: of the rows; None where that is not known."""
-        question, metres = self.question, max(int(nearest_m), 0)
-        if question.sort == "distance":
-            return (metres << _DISTANCE_BITS) + metres
-        if question.sort != "points":
-            return ((-(1 << 42) if best is None else best) << _DISTANCE_BITS) + metres
-        most = question.profile.rating_weight + (question.profile.text_weight if question.words else 0) if best is None else best
-        points = question.profile.points_by_metre.item(min(metres, int(LONGEST_CHORD_M))) + most
-        return (-points << _DISTANCE_BITS) + metres
+    def _bound(self, best: int, nearest_m: float) -> int:
+        """The smallest order that a row can have which is not nearer. best: the most that any of them is worth."""
+        metres = max(int(nearest_m), 0)
+        points = self._points_by_metre.item(min(metres, int(LONGEST_CHORD_M))) + best
+        return (-points << DISTANCE_BITS) + metres
 
     # --- rows ----------------------------------------------------------------------------------------------------------------
 
     def _take(self, view: View, worst: int) -> int:
         """Measures what may still belong on the page; returns the order that a row needs from now on."""
         blocks = view.blocks
-        if blocks is None or self.question.sort not in ("points", "distance"):
-            self._measure(view, None)
-            return self._worst()
+        if blocks is None:
+            return self._keep(view, *self._measure(view, *view.whole, worst))
         nearest = np.maximum(np.sqrt(((blocks.centre - self._origin) ** 2).sum(axis=1)) - blocks.radius - 0.01, 0.0)
-        first = np.zeros(len(nearest), dtype=bool)
-        order = np.argsort(nearest)
-        enough = int(np.searchsorted(np.cumsum(blocks.count[order]), 6 * self.question.limit)) + 1
-        first[order[:enough]] = True
-        if worst == _NO_KEY:
-            self._measure(view, blocks.rows(np.flatnonzero(first)))
-            worst = self._worst()
-        else:
-            first[:] = False
-        rest = np.flatnonzero(~first & (self._bounds(blocks, nearest) <= worst) & (nearest <= self._where.radius_m))
-        if len(rest):
-            self._measure(view, blocks.rows(rest))
-            worst = self._worst()
-        return worst
+        rest = np.ones(len(nearest), dtype=bool)
+        if worst == NO_ORDER:
+            # The nearest blocks first, so that of the others only those are looked at which can hold something as good.
+            order = np.argsort(nearest)
+            first = order[: int(np.searchsorted(np.cumsum((blocks.end - blocks.start)[order]), 6 * self.question.limit)) + 1]
+            rest[first] = False
+            worst = self._keep(view, *self._measure(view, blocks.start[first], blocks.end[first], worst))
+        chosen = np.flatnonzero(rest & (self._bounds(blocks, nearest) <= worst) & (nearest <= self._where.radius_m))
+        return self._keep(view, *self._measure(view, blocks.start[chosen], blocks.end[chosen], worst)) if len(chosen) else worst
 
     def _bounds(self, blocks: Blocks, nearest: Array) -> Array:
         metres = np.minimum(nearest, LONGEST_CHORD_M).astype(np.int64)
-        if self.question.sort == "distance":
-            return (metres << _DISTANCE_BITS) + metres
-        return -((self.question.profile.points_by_metre[metres] + blocks.best) << _DISTANCE_BITS)
+        return -((self._points_by_metre[metres] + blocks.best) << DISTANCE_BITS)
 
-    def _measure(self, view: View, rows: Array | None) -> None:
-        """Measures rows of a view and keeps those that the question's place and cursor let pass."""
-        where, sort = self._where, self.question.sort
-        metres = _ways_m(view.xyz if rows is None else view.xyz[rows], self._origin)
-        distance = np.rint(metres)
-        farthest_m = float(metres.max())
-        unsure_m = way_error_m(farthest_m)
-        # Where a straight line cannot tell, the geodesic does.
-        unsure = np.abs(metres - distance) >= 0.5 - unsure_m
-        at_edge = farthest_m >= where.radius_m - unsure_m or bool(where.min_radius_m) or where.serves
-        if at_edge:
-            for edge_m in (where.radius_m, where.min_radius_m):
-                unsure |= np.abs(metres - edge_m) <= unsure_m
-            unsure |= where.serves
-        if unsure.any():
-            places = np.flatnonzero(unsure)
-            stores = view.stores[places if rows is None else rows[places]]
-            metres[places] = distances_m(where.origin, np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]]))
-            distance = np.rint(metres)
-        away = distance.astype(np.int64)
-        if sort == "points":
-            points = view.points if rows is None else view.points[rows]
-            order = away - ((self.question.profile.points_by_metre[away] + points) << _DISTANCE_BITS)
-        else:
-            fixed = away if view.fixed is None else view.fixed if rows is None else view.fixed[rows]
-            order = (fixed << _DISTANCE_BITS) + away
-        chosen = np.arange(len(metres)) if rows is None else rows
-        if at_edge:
-            kept = np.flatnonzero((metres <= where.radius_m) & (metres >= where.min_radius_m))
-            chosen, order, metres = chosen[kept], order[kept], metres[kept]
+    def _measure(self, view: View, start: Array, end: Array, worst: int) -> tuple[Array, Array]:
+        """Of spans of rows those that the question's place and cursor let pass and that are not behind the worst, with their order."""
+        where, snapshot = self._where, view.snapshot
+        rows, metres, order, doubted = near_rows(
+            snapshot["xyz"], view.stores, view.worth, start, end, self._centre, self._points_by_metre, where.min_radius_m, where.radius_m,
+            where.serves, worst,
+        )  # fmt: skip
+        if len(doubted):
+            self._resolve(view, rows, metres, order, doubted)
+            kept = np.flatnonzero((metres <= where.radius_m) & (metres >= where.min_radius_m) & (order <= worst))
+            rows, metres, order = rows[kept], metres[kept], order[kept]
         if where.area is not None or where.cells or where.serves or self.question.exclude or self._after is not None:
-            inside = self._inside(view, chosen, metres, order)
-            chosen, order = chosen[inside], order[inside]
-        if not len(chosen):
-            return
-        if view.repeats is not None and view.repeats[chosen].any():
-            self._repeats = True
-        elif len(chosen) > self._enough:
-            # Whatever else is found, the rest of this view cannot come onto the page.
-            near = np.flatnonzero(order <= np.partition(order, self._enough - 1)[self._enough - 1])
-            chosen, order = chosen[near], order[near]
-        self._found.append(_Found(view, chosen, order))
+            inside = self._inside(view, rows, metres, order)
+            rows, order = rows[inside], order[inside]
+        return rows, order
+
+    def _resolve(self, view: View, rows: Array, metres: Array, order: Array, doubted: Array) -> None:
+        """Measures rows by the geodesic; metres and order of them are changed."""
+        chosen = rows[doubted]
+        stores = view.stores[chosen]
+        exact = distances_m(self._where.origin, np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]]))
+        away = np.rint(exact).astype(np.int64)
+        metres[doubted] = exact
+        order[doubted] = away - ((self._points_by_metre[np.minimum(away, int(LONGEST_CHORD_M))] + view.worth[chosen]) << DISTANCE_BITS)
+
+    def _note(self, view: View, rows: Array, order: Array) -> None:
+        if len(rows):
+            self._repeats = self._repeats or (view.repeats is not None and bool(view.repeats[rows].any()))
+            self._found.append(_Found(view, rows, order))
+
+    def _keep(self, view: View, rows: Array, order: Array) -> int:
+        """Notes the rows that may come onto the page; returns the order that a row needs from now on."""
+        if view.repeats is not None and self._after is not None:
+            # Of an offer of many stores nobody knows yet whether it was on an earlier page.
+            self._note(view, rows, order)
+            found = self._ordered(self.question.limit)
+            return found[-1][0] if len(found) == self.question.limit else NO_ORDER
+        high, low = (_NOTHING, _NOTHING) if view.repeats is None else _ids(view, rows)
+        rows, order, worst = keep_best(rows, order, high, low, *self._best)
+        self._note(view, rows, order)
+        return worst
 
     def _inside(self, view: View, rows: Array, metres: Array, order: Array) -> Array:
         """Of rows near enough, which also lie in the area and the cells, serve the place, are not excluded and come after the cursor."""
@@ -269,19 +277,35 @@ class Walk:
 
     # --- order ---------------------------------------------------------------------------------------------------------------
 
-    def _worst(self) -> int:
-        """The order of the last row of the page, as far as it is known."""
+    def _first(self, worst: int) -> Hits:
+        """The page. worst: nothing behind it belongs there."""
+        places = [
+            (order, number, row)
+            for number, one in enumerate(self._found)
+            for order, row in zip(one.order.tolist(), one.rows.tolist(), strict=True)
+            if order <= worst
+        ]
         limit = self.question.limit
-        if not self._found:
-            return _NO_KEY
         if self._repeats:
-            found = self._ordered(limit)
-            return found[-1].order if len(found) == limit else _NO_KEY
-        orders = _joined([one.order for one in self._found])
-        return int(np.partition(orders, limit - 1)[limit - 1]) if len(orders) >= limit else _NO_KEY
+            return Hits([one.view for one in self._found], self._ordered(limit))
+        places.sort()
+        # Those of one order by id.
+        first = 0
+        while first < min(limit, len(places)):
+            last = first + 1
+            while last < len(places) and places[last][0] == places[first][0]:
+                last += 1
+            if last > first + 1:
+                places[first:last] = sorted(places[first:last], key=self._id)
+            first = last
+        return Hits([one.view for one in self._found], places[:limit])
 
-    def _ordered(self, limit: int | None) -> list[Place]:
-        """The found rows in order, an offer once, those after the cursor."""
+    def _id(self, place: tuple[int, int, int]) -> tuple[int, int]:
+        high, low = _ids(self._found[place[1]].view, np.array(place[2]))
+        return int(high), int(low)
+
+    def _ordered(self, limit: int | None) -> list[tuple[int, int, int]]:
+        """The found rows in order, an offer once, those after the cursor; see Hits.places, whose numbers are those of self._found."""
         if not self._found:
             return []
         orders = _joined([one.order for one in self._found])
@@ -296,27 +320,22 @@ class Walk:
                 return found[:wanted]
             taken *= 4
 
-    def _sorted(self, orders: Array, near: Array, *, repeats: bool) -> list[Place]:
+    def _sorted(self, orders: Array, near: Array, *, repeats: bool) -> list[tuple[int, int, int]]:
         """The rows at these places of all found ones, in order; those of one order by id."""
-        begin = 0
-        parts: list[tuple[View, Array]] = []
-        for one in self._found:
-            mine = near[(near >= begin) & (near < begin + len(one.rows))] - begin if len(self._found) > 1 else near
-            parts.append((one.view, one.rows[mine]))
-            begin += len(one.rows)
-        ids = [_ids(view, rows) for view, rows in parts]
-        high, low = (_joined([pair[half] for pair in ids]) for half in (0, 1))
+        ends = np.cumsum([len(one.rows) for one in self._found])
+        numbers = np.searchsorted(ends, near, side="right")
+        rows = _joined([one.rows for one in self._found])[near]
+        parts = [(one.view, rows[numbers == number]) for number, one in enumerate(self._found)]
+        high, low = (_joined(list(halves)) for halves in zip(*(_ids(view, mine) for view, mine in parts), strict=True))
         keys = [low, high, orders[near]]
         if repeats:
-            stores = [_store_ids(view, rows) for view, rows in parts]
-            keys = [*(_joined([pair[half] for pair in stores]) for half in (1, 0)), *keys]
+            store_high, store_low = (_joined(list(halves)) for halves in zip(*(_store_ids(view, mine) for view, mine in parts), strict=True))
+            keys = [store_low, store_high, *keys]
         sequence = np.lexsort(keys)
-        views = [view for view, rows in parts for _ in range(len(rows))]
-        rows, order = _joined([rows for _, rows in parts])[sequence].tolist(), orders[near][sequence].tolist()
-        found = [Place(views[place], *one) for place, *one in zip(sequence.tolist(), rows, order, strict=True)]
+        found = list(zip(orders[near][sequence].tolist(), numbers[sequence].tolist(), rows[sequence].tolist(), strict=True))
         return self._once(found, high[sequence].tolist(), low[sequence].tolist()) if repeats else found
 
-    def _once(self, found: list[Place], high: list[int], low: list[int]) -> list[Place]:
+    def _once(self, found: list[tuple[int, int, int]], high: list[int], low: list[int]) -> list[tuple[int, int, int]]:
         """Each offer at the first, and so the best, of its stores; without those of the pages before."""
         seen: set[tuple[int, int]] = set()
         kept = []
@@ -326,7 +345,7 @@ class Walk:
             if offer in seen:
                 continue
             seen.add(offer)
-            if after is None or last is None or (one.order, (offer[0] << 64) | offer[1]) > (after, last.id.int):
+            if after is None or last is None or (one[0], (offer[0] << 64) | offer[1]) > (after, last.id.int):
                 kept.append(one)
         return kept
 
@@ -335,9 +354,21 @@ def _joined(arrays: list[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _ways_m(xyz: Array, origin: Array) -> Array:
-    straight = xyz - origin
-    return way_m(np.einsum("ij,ij->i", straight, straight))
+@cache
+def _points_of_nothing() -> Array:
+    return np.zeros(int(LONGEST_CHORD_M) + 2, dtype=np.int64)
+
+
+@cache
+def _points_of_nearness() -> Array:
+    return -np.arange(int(LONGEST_CHORD_M) + 2, dtype=np.int64)
+
+
+def _points_by_metre(profile: Profile, sort: Sort) -> Array:
+    """What the distance adds to the points by which rows are ordered: those of the profile; each metre; or nothing."""
+    if sort == "points":
+        return profile.points_by_metre
+    return _points_of_nearness() if sort == "distance" else _points_of_nothing()
 
 
 def _store_ids(view: View, rows: Array) -> tuple[Array, Array]:
@@ -359,6 +390,11 @@ def _in_cells(cells: tuple[int, ...], stored: Array) -> Array:
         first, last = descendants(cell)
         inside |= (stored >= first) & (stored <= last)
     return inside
+
+
+def _covered_m(rings: int) -> float:
+    """No store outside a disk of so many rings is nearer to any point of the cell in its middle."""
+    return (rings + 1) * _NARROWEST_STEP_M - 2 * _CELL_RADIUS_M
 
 
 def _disk(home: int, rings: int) -> tuple[list[int], Array]:

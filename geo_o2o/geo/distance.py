@@ -43,9 +43,6 @@ def area_m2(shape: object) -> float:
 # --- by straight lines through the earth -------------------------------------------------------------------------------------
 
 _AXIS_M, _ECCENTRICITY2 = float(GEOD.a), float(GEOD.es)
-_MEAN_RADIUS_M = 6_371_008.8
-# Arc over chord: 1 + chord² / 24 R² + ..., whose next term is a millimetre at 200 km.
-_BEND = 1.0 / (24.0 * _MEAN_RADIUS_M**2)
 # Farther than this the straight line says too little of the way around.
 LONGEST_CHORD_M = 200_000.0
 
@@ -68,17 +65,3 @@ def ecef_of(point: Point) -> tuple[float, float, float]:
     normal = _AXIS_M / math.sqrt(1.0 - _ECCENTRICITY2 * math.sin(lat) ** 2)
     across = normal * math.cos(lat)
     return across * math.cos(lon), across * math.sin(lon), normal * (1.0 - _ECCENTRICITY2) * math.sin(lat)
-
-
-def way_m(chord2: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The geodesic distance of points whose squared straight distance is given, within way_error_m of it up to LONGEST_CHORD_M.
-
-    An arc over its chord, on a sphere of the mean radius: of the shape of the ellipsoid only the third power of the distance is left
-    in the error. Right at the poles and across the date line, and a tenth of the cost of the geodesic.
-    """
-    return np.asarray(np.sqrt(chord2) * (1.0 + chord2 * _BEND), dtype=np.float64)
-
-
-def way_error_m(metres: float) -> float:
-    """How far way_m can be off at most, up to a distance: 1 micrometre near by, 2.5 mm at 50 km (measured: half of it, on a million pairs)."""
-    return 1e-6 + 2e-17 * metres**3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 from shapely.geometry import MultiPolygon, Polygon
 
+from geo_o2o.discovery.answer import items_of_hits
 from geo_o2o.discovery.question import After, Filters, Question, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles
-from geo_o2o.discovery.reading import read_words
+from geo_o2o.discovery.reading import circle_of, read_words
 from geo_o2o.discovery.selection import Views
 from geo_o2o.discovery.service import rows_in_order
 from geo_o2o.discovery.walk import Walk
 from geo_o2o.geo.cells import cell_of
 from geo_o2o.geo.corridors import corridor
 from geo_o2o.geo.point import Point
+from geo_o2o.shelf.snapshot import minutes
 from geo_o2o.stores.categories import with_descendants
 
 from .conftest import NOW, London
@@ -74,14 +77,16 @@ def some_where(chance: random.Random) -> Where:
         return Where(origin, radius_m, serves=True)
     if kind < 0.8:
         cells = tuple(cell_of(Point(origin.lon + chance.gauss(0, 0.005), origin.lat), chance.choice((7, 8, 9, 10))) for _ in range(3))
-        return Where(origin, radius_m, cells=cells)
+        return Where(origin, radius_m, cells=cells, around=circle_of(None, cells))
     middle = Point(origin.lon + chance.gauss(0, 0.01), origin.lat + chance.gauss(0, 0.006))
     if kind < 0.9:
         corners = [(middle.lon + chance.gauss(0, 0.01), middle.lat + chance.gauss(0, 0.006)) for _ in range(5)]
         area: Any = Polygon(corners).convex_hull
         hole = area.centroid.buffer(0.001)
-        return Where(origin, radius_m, area=MultiPolygon([area.difference(hole)] if isinstance(area.difference(hole), Polygon) else [area]))
-    return Where(origin, radius_m, area=corridor([origin, middle], half_width_m=chance.uniform(20, 300)))
+        shape = MultiPolygon([area.difference(hole)] if isinstance(area.difference(hole), Polygon) else [area])
+    else:
+        shape = corridor([origin, middle], half_width_m=chance.uniform(20, 300))
+    return Where(origin, radius_m, area=shape, around=circle_of(shape, ()))
 
 
 def some_question(chance: random.Random) -> Question:
@@ -95,12 +100,10 @@ def some_question(chance: random.Random) -> Question:
 
 
 def by_shelf(london: London, views: Views, question: Question) -> list[tuple[Any, int, int]]:
-    found = []
-    for place in Walk(question, london.shelf.open()[0], views).page():
-        view = place.view
-        total = int(question.profile.points_by_metre[place.distance_m]) + int(view.points[place.row])
-        found.append((place.id, total, place.distance_m))
-    return found
+    hits = Walk(question, london.shelf.open()[0], views).page()
+    items, _ = items_of_hits(hits, profile=question.profile, minute=minutes(question.filters.at))
+    shown = [json.loads(one) for one in items]
+    return [(hits.place(at).id, one["score"]["total"], one["distance_m"]) for at, one in enumerate(shown)]
 
 
 def by_sql(london: London, question: Question) -> list[tuple[Any, int, int]]:

@@ -43,6 +43,8 @@ def ask(app: Flask, app_api: Api) -> Any:
             other = once()
         finally:
             finder.shelf = shelf
+        if found.get_json().get("at") != other.get_json().get("at"):
+            return both(path, body=body, **params)  # a minute ended between the two
         assert found.data == other.data, f"shelf and database differ:\n{found.text}\n{other.text}"
         return found.get_json()
 
