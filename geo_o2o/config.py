@@ -38,7 +38,7 @@ class Settings:
     host: str = setting("127.0.0.1", "address the service listens on")
     port: int = setting(8000, "port the service listens on; the demonstration takes the next free one when it is busy")
     workers: int = setting(2, "web processes of one host", "processes")
-    threads: int = setting(16, "requests that one web process holds at a time, so that a few stalled ones do not stop it", "threads")
+    threads: int = setting(8, "requests that one web process holds at a time, so that a few stalled ones do not stop it", "threads")
     pool_size: int = setting(4, "database connections kept by one web process", "connections")
     prepared: int = setting(1, "1: keep the plans of nearby on each connection; 0: behind PgBouncer in transaction mode, and on Citus", "0 or 1")
     statement_timeout_ms: int = setting(5_000, "longest time of one statement of a web request", "milliseconds")

@@ -1,6 +1,7 @@
 """Opaque signed cursors: where a walk over a list stands, and of which question.
 
-Pure: the secret is handed in. A cursor is base64url(mac || JSON [question, position]); the MAC is HMAC-SHA-256, first 16 bytes.
+Pure: the secret is handed in. A cursor is base64url(mac || JSON [question, position]); the MAC is keyed BLAKE2b, 16 bytes: like
+every hash of short texts here it never lets another thread of the process in.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import json
+from functools import cache
 from typing import Any
 
 import orjson
@@ -53,8 +55,14 @@ def read_cursor(cursor: str, *, question: str, secret: str) -> list[Any]:
 
 
 def _mac(body: bytes, secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"geo-o2o cursor v1\0" + body, "sha256")[:_MAC_BYTES]
+    return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=_key(secret), person=b"geo-o2o cursor 2").digest()
+
+
+@cache
+def _key(secret: str) -> bytes:
+    """A key of the length that BLAKE2b takes, from a secret of any length."""
+    return hashlib.blake2b(secret.encode(), person=b"geo-o2o key").digest()
 
 
 def _digest(question: str) -> str:
-    return hashlib.sha256(question.encode()).hexdigest()[:16]
+    return hashlib.blake2b(question.encode(), digest_size=8).hexdigest()

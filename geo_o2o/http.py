@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
 import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -53,8 +53,8 @@ def request_id() -> str:
     """The id of this request, in its log line, its problem document and its X-Request-Id header."""
     known = g.get("request_id")
     if known is None:
-        sent = request.headers.get("X-Request-Id", "")
-        known = g.request_id = sent if _REQUEST_ID.match(sent) else secrets.token_hex(8)
+        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+        known = g.request_id = sent if _REQUEST_ID.match(sent) else f"{random.getrandbits(64):016x}"
     return str(known)
 
 
@@ -110,7 +110,7 @@ class StrictParser(FlaskParser):
         if location != "query" or not isinstance(schema, ma.Schema) or not hasattr(schema, "VARYING"):
             return super().parse(argmap, req, location=location, **kwargs)
         rest, varying = [], {}
-        for part in request.query_string.split(b"&"):
+        for part in (req or request).query_string.split(b"&"):
             name, _, value = part.partition(b"=")
             if name in schema.VARYING and name not in varying and _PLAIN.fullmatch(value):
                 varying[name] = value.decode()
@@ -120,7 +120,7 @@ class StrictParser(FlaskParser):
             found = {name.decode(): schema.fields[name.decode()].deserialize(value) for name, value in varying.items()}
         except ma.ValidationError:
             return super().parse(argmap, req, location=location, **kwargs)
-        key = (type(schema), tuple(rest), tuple(sorted(varying)))
+        key = (type(schema), tuple(rest), tuple(varying))
         remembered = _remembered.get(key)
         if remembered is None:
             remembered = super().parse(argmap, req, location=location, **kwargs)

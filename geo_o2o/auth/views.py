@@ -6,7 +6,8 @@ import time
 from functools import partial
 from typing import Any
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g
+from flask.globals import request_ctx
 from sqlalchemy.exc import OperationalError
 
 from ..caller import Caller
@@ -51,12 +52,13 @@ def guard(app: Flask) -> None:
 
     @app.before_request
     def check() -> None:
-        if request.url_rule is None or request.method == "OPTIONS":
+        asked = request_ctx.request
+        if asked.url_rule is None or asked.method == "OPTIONS":
             return  # the router answers: 404, 405 or the list of methods
-        mark = mark_of(app.view_functions[request.endpoint or ""])
+        mark = mark_of(app.view_functions[asked.endpoint or ""])
         if mark == PUBLIC:
             return
-        caller = g.caller = _identify(request.environ.get("HTTP_AUTHORIZATION", ""))
+        caller = g.caller = _identify(asked.environ.get("HTTP_AUTHORIZATION", ""))
         if mark is None:
             raise Forbidden("this route does not say who may call it, so nobody may")
         if mark not in ROLES[caller.role]:
