@@ -144,7 +144,7 @@ def _fill_the_shelf(port: int, key: str, settings: Settings) -> None:
     environment = {**os.environ, "GEO_O2O_DATABASE_URL": settings.database_url}
     subprocess.run([sys.executable, "-m", "geo_o2o", "shelf", "build"], env=environment, check=True, stdout=subprocess.DEVNULL)
     seen: dict[int, int] = {}
-    ask(port, ["/v1/stores/nearby?lat=51.5&lng=-0.12"], key=key, clients=4, seconds=1.0)  # starts the shelf of each process
+    ask(port, ["/v1/stores/nearby?lat=51.5&lng=-0.12"], key=key, clients=24, seconds=1.0)  # starts the shelf of each process
     for _ in range(1_200):
         for _ in range(4):
             state, _ = _get(port, "/bench/shelf")
