@@ -11,7 +11,7 @@ from .db import Database
 from .http import Json, compress
 from .problems import Api, document_problems
 
-_ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "discovery")
+_ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
 
 
 def import_models() -> None:
@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
+    from .sponsorships import views as sponsorships
     from .stores import service as stores_service
     from .stores import views as stores
 
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    for room in (auth, districts, stores, checkins, offers, discovery, maps, ops):
+    for room in (auth, districts, stores, checkins, offers, sponsorships, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
     compress(app)

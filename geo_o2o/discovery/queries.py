@@ -25,7 +25,7 @@ from ..geo.ids import shard_of
 from ..shelf.queries import OFFER_COLUMNS, STORE_COLUMNS
 from ..stores.categories import codes_by_id
 from . import conditions
-from .models import RankProfile, Sponsorship
+from .models import RankProfile
 from .question import Question
 from .ranking import MILLI, Profile, reach_m
 
@@ -200,19 +200,6 @@ def offers_on_shelf(session: Session, store_id: UUID, *, at: datetime) -> Sequen
         f" AND {conditions.OPEN_AT_MOMENT} ORDER BY o.price_minor NULLS LAST, o.offer_id"
     )
     return session.execute(sa.text(text), {"shard_cell": shard_of(store_id), "id": store_id, "at": at}).mappings().all()
-
-
-# --- sponsors ----------------------------------------------------------------------------------------------------------------
-
-
-def sponsored_offers(session: Session, *, at: datetime) -> Sequence[UUID]:
-    """Offers that somebody pays for at a moment."""
-    found = sa.select(Sponsorship.offer_id).where(Sponsorship.starts_at <= at, Sponsorship.ends_at > at).distinct()
-    return session.scalars(found.order_by(Sponsorship.offer_id)).all()
-
-
-def list_sponsorships(session: Session) -> Sequence[Sponsorship]:
-    return session.scalars(sa.select(Sponsorship).order_by(Sponsorship.starts_at, Sponsorship.id)).all()
 
 
 # --- how it is done ----------------------------------------------------------------------------------------------------------

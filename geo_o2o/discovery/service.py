@@ -18,24 +18,24 @@ from sqlalchemy.orm import Session
 from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
-from ..errors import Conflict, InvalidInput, NotFound, Unavailable
+from ..errors import Conflict, InvalidInput, Unavailable
 from ..geo.bounds import Bounds
 from ..geo.cells import parent, shard_cells_of_bounds
 from ..geo.corridors import detours_m
 from ..geo.point import Point
-from ..offers.service import get_offer
 from ..shelf.queries import credit as credit_of
 from ..shelf.service import NotOnShelf, Shelf, folder_of
 from ..shelf.snapshot import minutes
+from ..sponsorships.queries import sponsored_offers
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
 from .answer import candidate_of, item_of_row, items_of_hits
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
-from .models import RankProfile, Sponsorship
+from .models import RankProfile
 from .question import After, Question, Words
 from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank, score
-from .reading import LARGEST_RADIUS_M, whole_minute
+from .reading import LARGEST_RADIUS_M
 from .selection import View, Views
 from .walk import Walk
 
@@ -173,7 +173,7 @@ class Finder:
         """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""
         try:
             with self._database().read() as session:
-                paid = queries.sponsored_offers(session, at=question.filters.at)
+                paid = sponsored_offers(session, at=question.filters.at)
                 if not paid:
                     return []
                 asked = replace(question, only=frozenset(paid), after=None, limit=most)
@@ -330,27 +330,6 @@ def get_profile(session: Session, name: str) -> Profile:
         known = ", ".join([*built_in_profiles(), *(one.name for one in queries.list_profiles(session))])
         raise InvalidInput(f"there is no rank profile {name[:60]!r}; known are {known}", errors={"profile": [f"expected one of {known}"]})
     return parse_profile(row.body)
-
-
-def add_sponsorship(session: Session, *, fields: Mapping[str, Any], sponsorship_id: UUID, now: datetime) -> Sponsorship:
-    """Has an offer shown apart for a time. Raises NotFound, Gone for the offer; InvalidInput where it ends before it starts."""
-    get_offer(session, fields["offer_id"])
-    # Whole minutes, as all that an answer shows.
-    starts_at, ends_at = whole_minute(fields.get("starts_at") or now), whole_minute(fields["ends_at"])
-    if ends_at <= starts_at:
-        raise InvalidInput("ends_at must lie after starts_at", errors={"ends_at": ["must lie after starts_at"]})
-    row = Sponsorship(id=sponsorship_id, offer_id=fields["offer_id"], sponsor=fields["sponsor"], starts_at=starts_at, ends_at=ends_at, created_at=now)
-    session.add(row)
-    session.flush()
-    return row
-
-
-def remove_sponsorship(session: Session, sponsorship_id: UUID) -> None:
-    """Raises NotFound."""
-    row = session.get(Sponsorship, sponsorship_id)
-    if row is None:
-        raise NotFound(f"there is no sponsorship {sponsorship_id}")
-    session.delete(row)
 
 
 def add_profile(session: Session, profile: Profile, *, now: datetime) -> None:

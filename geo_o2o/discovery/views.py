@@ -19,7 +19,7 @@ from ..geo.distance import distance_m
 from ..http import NOTES, Blueprint, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
-from ..offers.service import get_visible_offer, new_offer_id
+from ..offers.service import get_visible_offer
 from ..shelf.fragments import offer_fragment
 from ..stores import queries as stores
 from ..stores.hours import expand
@@ -28,7 +28,7 @@ from ..stores.service import get_store, hours_of_row, point_of
 from . import service
 from .answer import body, changed, suggestions
 from .counting import dump_clusters, dump_facets, resolution_of_zoom
-from .queries import list_sponsorships, offers_on_shelf
+from .queries import offers_on_shelf
 from .question import After, Filters, Question, Where
 from .ranking import DEFAULT_PROFILE
 from .reading import LARGEST_RADIUS_M, AreaTooLarge, read_question, read_wide_question, read_words, whole_minute, widens
@@ -41,9 +41,6 @@ from .schemas import (
     NearbyStores,
     OffersRequest,
     ShelfRequest,
-    SponsorshipList,
-    SponsorshipRequest,
-    SponsorshipResponse,
     StorePage,
     StoreShelf,
     SuggestionList,
@@ -284,35 +281,6 @@ def store_shelf(asked: dict[str, Any], store_id: str) -> Response:
     if "lat" in asked:
         place["distance_m"] = round(distance_m(read_point(asked["lng"], asked["lat"], asked["crs"]), point_of(store)))
     return answer({"items": [orjson.loads(b"{%b}" % offer_fragment(row)) for row in rows], "next": None, "open": open_, "at": at, **place})
-
-
-@blueprint.get("/sponsorships")
-@access("merchants:write")
-@blueprint.response(200, SponsorshipList)
-def sponsorships() -> dict[str, Any]:
-    """Every paid place, past and coming."""
-    with database().read() as session:
-        return {"items": list_sponsorships(session), "next": None}
-
-
-@blueprint.post("/sponsorships")
-@access("merchants:write")
-@blueprint.arguments(SponsorshipRequest)
-@blueprint.response(201, SponsorshipResponse)
-def sponsor(body: dict[str, Any]) -> Any:
-    """Have an offer shown apart, labelled, for a time. The order of the list does not change by it."""
-    now = utcnow()
-    with database().write() as session:
-        return service.add_sponsorship(session, fields=body, sponsorship_id=new_offer_id(now=now), now=now)
-
-
-@blueprint.delete("/sponsorships/<sponsorship_id>")
-@access("merchants:write")
-@blueprint.response(204)
-def stop_sponsoring(sponsorship_id: str) -> None:
-    """Take a paid place back."""
-    with database().write() as session:
-        service.remove_sponsorship(session, path_id(sponsorship_id))
 
 
 @blueprint.get("/stores/<store_id>")

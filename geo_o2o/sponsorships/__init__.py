@@ -1,0 +1,1 @@
+"""Offers that somebody pays to have shown apart, labelled."""
