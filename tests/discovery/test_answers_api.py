@@ -1,0 +1,222 @@
+"""How it is answered: counts, orders, pages, tags, reasons, paid places. Both paths give the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import timedelta
+from typing import Any
+
+import brotli
+from sqlalchemy.orm import Session
+
+from geo_o2o.geo.cells import cell_of, parent, to_hex
+from geo_o2o.http import utcnow
+
+from ..conftest import Api
+from ..factories import HELSINKI, make_offer, make_store
+from ..test_http import problem_of
+from .places import HERE, at, names
+
+# --- how many ----------------------------------------------------------------------------------------------------------------
+
+
+def test_facets_count_every_hit_once(ask: Any, session: Session) -> None:
+    stores = [
+        make_store(
+            session, name=str(n), at=at(10 * n, 0), category=("food.cafe", "shop.books")[n % 2], brand=("A", None)[n % 2], price_band=n % 3 + 1
+        )
+        for n in range(30)
+    ]
+    make_offer(session, *stores[:5], title="everywhere")
+    make_offer(session, stores[7], title="one")
+    session.commit()
+    found = ask("stores/nearby", **HERE, facets="category,brand,price_band,open", limit=5)
+    assert found["count"] == 30
+    assert found["facets"]["category"] == [{"value": "food.cafe", "count": 15}, {"value": "shop.books", "count": 15}]
+    assert found["facets"]["brand"] == [{"value": "A", "count": 15}, {"value": None, "count": 15}]
+    assert found["facets"]["price_band"] == [{"value": band, "count": 10} for band in (1, 2, 3)]
+    assert found["facets"]["open"] == [{"value": None, "count": 30}]
+    assert ask("stores/nearby", **HERE, facets="category", category="food")["facets"]["category"] == [{"value": "food.cafe", "count": 15}]
+    offers = ask("offers/nearby", **HERE, facets="category")
+    assert (offers["count"], len(offers["items"])) == (2, 2)
+
+
+def test_clusters_for_a_map_at_any_zoom(ask: Any, session: Session) -> None:
+    for n in range(40):
+        make_store(session, name=str(n), at=at(37 * n, 11 * n), category=("food.cafe", "shop.books")[n % 2])
+    session.commit()
+    low, high = at(-500, -500), at(3_000, 3_000)
+    bbox = f"{low.lon},{low.lat},{high.lon},{high.lat}"
+    for zoom in (4, 10, 14, 18, 22):
+        found = ask("clusters", bbox=bbox, zoom=zoom)
+        assert sum(one["count"] for one in found["items"]) == 40
+        assert sum(one["count"] for one in ask("clusters", bbox=bbox, zoom=zoom, category="food")["items"]) == 20
+    cells = {one["cell"]: one["count"] for one in ask("clusters", bbox=bbox, zoom=12)["items"]}
+    expected: dict[str, int] = {}
+    for n in range(40):
+        cell = to_hex(parent(cell_of(at(37 * n, 11 * n)), found_resolution := ask("clusters", bbox=bbox, zoom=12)["resolution"]))
+        expected[cell] = expected.get(cell, 0) + 1
+    assert (cells, found_resolution) == (expected, 8)
+    wide = ask("clusters", bbox="20,59,32,66", zoom=5, category="food")
+    assert sum(one["count"] for one in wide["items"]) == 20
+
+
+# --- order -------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_order_walks_whole_and_in_order(ask: Any, session: Session) -> None:
+    now = utcnow()
+    for n in range(25):
+        store = make_store(session, name=str(n), at=at(90 * (n % 7), 80 * (n % 5)), rating=((n % 4 + 1) * 9, 9), price_band=n % 4 + 1)
+        make_offer(
+            session, store, title=str(n), price_minor=100 * (n % 6) if n % 6 else None, valid_until=now + timedelta(days=n % 3 + 1) if n % 4 else None
+        )
+    session.commit()
+    keys = {
+        "distance": lambda hit: hit["distance_m"],
+        "rating": lambda hit: -hit["rating"]["bayes"],
+        "points": lambda hit: -hit["score"]["total"],
+        "price": lambda hit: hit["price_minor"] if hit["price_minor"] is not None else 10**15,
+        "ending_soon": lambda hit: hit["valid_until"] or "9",
+    }
+    for sort, key in keys.items():
+        seen: list[Any] = []
+        params: dict[str, Any] = {"sort": sort, "limit": 7, **({"currency": "EUR"} if sort == "price" else {})}
+        found = ask("offers/nearby", **HERE, **params)
+        seen += found["items"]
+        while found["next"]:
+            found = ask("offers/nearby", **HERE, **params, cursor=found["next"])
+            seen += found["items"]
+        assert len(seen) == len({hit["id"] for hit in seen}) == (20 if sort == "price" else 25)
+        assert [(key(hit), hit["distance_m"], hit["id"]) for hit in seen] == sorted((key(hit), hit["distance_m"], hit["id"]) for hit in seen)
+    assert [hit["price_band"] for hit in ask("stores/nearby", **HERE, sort="price", limit=100)["items"]] == sorted(n % 4 + 1 for n in range(25))
+
+
+def test_an_offer_of_many_stores_walks_by_once(ask: Any, session: Session) -> None:
+    stores = [make_store(session, name=str(n), at=at(60 * n, 0), rating=(5 * (n % 3), n % 3)) for n in range(20)]
+    for n in range(15):
+        make_offer(session, *stores[n % 7 :: 3], title=str(n))
+    session.commit()
+    seen: list[Any] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        found = ask("offers/nearby", **HERE, limit=4, **cursor)
+        seen += found["items"]
+        if not found["next"]:
+            break
+        cursor = {"cursor": found["next"]}
+    assert sorted(hit["title"] for hit in seen) == sorted(str(n) for n in range(15))
+    assert seen == ask("offers/nearby", **HERE, limit=100)["items"]
+    assert {hit["title"]: hit["store_count"] for hit in seen}["0"] == len(stores[0::3])
+
+
+# --- walking on --------------------------------------------------------------------------------------------------------------
+
+
+def test_fields_tags_and_compression(app_api: Api, session: Session) -> None:
+    for n in range(30):
+        make_store(session, name=f"Store number {n}", at=at(10 * n, 0))
+    session.commit()
+    whole = app_api.get("/v1/stores/nearby", **HERE)
+    short = app_api.get("/v1/stores/nearby", **HERE, fields="id,name,distance_m")
+    assert set(short.get_json()["items"][0]) == {"id", "name", "distance_m"}
+    assert len(short.data) < len(whole.data) / 3
+    tag = whole.headers["ETag"]
+    again = app_api("GET", "/v1/stores/nearby", query_string=HERE, headers={"If-None-Match": tag})
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    for name, unpack in (("br", brotli.decompress), ("gzip", gzip.decompress)):
+        packed = app_api("GET", "/v1/stores/nearby", query_string=HERE, headers={"Accept-Encoding": name})
+        assert packed.headers["Content-Encoding"] == name
+        assert unpack(packed.data) == whole.data
+        assert len(packed.data) < len(whole.data) / 3
+        known = app_api("GET", "/v1/stores/nearby", query_string=HERE, headers={"Accept-Encoding": name, "If-None-Match": packed.headers["ETag"]})
+        assert known.status_code == 304
+
+
+def test_a_write_changes_the_tag_of_what_shows_it_and_of_nothing_else(app_api: Api, admin_api: Api, session: Session) -> None:
+    store = make_store(session, name="here", at=at(20, 0))
+    make_store(session, name="there", at=at(40_000, 0))
+    session.commit()
+    there = at(40_000, 0)
+    before = app_api.get("/v1/stores/nearby", **HERE).headers["ETag"], app_api.get("/v1/stores/nearby", lat=there.lat, lng=there.lon).headers["ETag"]
+    assert admin_api.patch(f"/v1/stores/{store.id}", {"name": "renamed"}, version=1).status_code == 200
+    after = app_api.get("/v1/stores/nearby", **HERE), app_api.get("/v1/stores/nearby", lat=there.lat, lng=there.lon)
+    assert names(after[0].get_json()) == ["renamed"]
+    assert (after[0].headers["ETag"] == before[0], after[1].headers["ETag"] == before[1]) == (False, True)
+
+
+# --- why ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_why_an_offer_is_not_there(ask: Any, app_api: Api, admin_api: Api, session: Session) -> None:
+    near, far = make_store(session, name="near", opening_hours="off", now=utcnow()), make_store(session, name="far", at=at(3_000, 0))
+    offer = make_offer(session, near, far, title="asked for", price_minor=900)
+    for n in range(5):
+        make_offer(session, near, title=f"cheap {n}", price_minor=100)
+    session.commit()
+
+    def why(**params: Any) -> Any:
+        response = app_api.get(f"/v1/offers/{offer.id}/why-not", **HERE, **params)
+        assert response.status_code == 200, response.text
+        return response.get_json()
+
+    assert (why()["reason"], why()["shown"]) == ("shown", True)
+    filtered = why(price_max=500, open_now="true")
+    assert filtered["reason"] == "filtered"
+    assert {one["name"]: set(one["failed"]) for one in filtered["stores"]} == {
+        "near": {"price_max", "open"},
+        "far": {"price_max", "open", "radius_m"},
+    }
+    lacking = why(radius_m=5_000, limit=3, min_radius_m=10)
+    assert lacking["reason"] in ("shown", "excluded_by_page")
+    best = next(hit for hit in ask("offers/nearby", **HERE, limit=3)["items"][2:])
+    found = why(limit=3)
+    assert found["needed"] == best["score"]["total"]
+    assert admin_api.patch(f"/v1/offers/{offer.id}", {"status": "paused"}, version=1).status_code == 200
+    assert why()["reason"] == "not_live"
+    problem_of(app_api.get("/v1/offers/00000000-0000-8000-8000-000000000000/why-not", **HERE), 404, "not_found")
+
+
+def test_paid_places_stand_apart(ask: Any, app_api: Api, admin_api: Api, session: Session) -> None:
+    offers = [make_offer(session, make_store(session, at=at(100 * n, 0)), title=str(n)) for n in range(12)]
+    session.commit()
+    organic = app_api.get("/v1/offers/nearby", **HERE, limit=5).data
+    ends = (utcnow() + timedelta(days=1)).isoformat()
+    made = admin_api.post("/v1/sponsorships", {"offer_id": str(offers[11].id), "sponsor": "Somebody", "ends_at": ends})
+    assert made.status_code == 201, made.text
+    assert (
+        admin_api.post("/v1/sponsorships", {"offer_id": str(offers[0].id), "sponsor": "Too late", "ends_at": "2020-01-01T00:00:00Z"}).status_code
+        == 422
+    )
+    problem_of(app_api.post("/v1/sponsorships", {"offer_id": str(offers[1].id), "sponsor": "x", "ends_at": ends}), 403, "forbidden")
+    assert app_api.get("/v1/offers/nearby", **HERE, limit=5).data == organic
+    with_paid = app_api.get("/v1/offers/nearby", **HERE, limit=5, sponsored=3)
+    assert with_paid.data.startswith(organic[: organic.index(b'],"next"')])
+    assert [(hit["title"], hit["label"]) for hit in with_paid.get_json()["sponsored"]] == [("11", "sponsored")]
+    assert app_api.get("/v1/offers/nearby", **HERE, radius_m=500, sponsored=3).get_json()["sponsored"] == [], "filters act on paid places too"
+    assert admin_api("DELETE", f"/v1/sponsorships/{made.get_json()['id']}").status_code == 204
+    assert app_api.get("/v1/offers/nearby", **HERE, limit=5, sponsored=3).get_json()["sponsored"] == []
+
+
+def test_offers_along_a_way(ask: Any, session: Session) -> None:
+    for east, north, name in (
+        (500, 0, "on it"),
+        (700, 150, "150 m aside"),
+        (300, 400, "too far aside"),
+        (1_200, 0, "behind the end"),
+        (-100, 0, "before"),
+    ):
+        make_offer(session, make_store(session, name=name, at=at(east, north)), title=name)
+    session.commit()
+    end = at(1_000, 0)
+    line = {"type": "LineString", "coordinates": [[HELSINKI.lon, HELSINKI.lat], [end.lon, end.lat]]}
+    found = ask("offers/along", body={"line": line, "detour_m": 410})
+    assert names(found) == ["on it", "before", "150 m aside", "behind the end"]
+    away = {hit["title"]: hit["distance_m"] for hit in found["items"]}
+    assert away == {"on it": 0, "before": 200, "150 m aside": 300, "behind the end": 400}
+    assert names(ask("offers/along", body={"line": line, "detour_m": 410, "limit": 2})) == ["on it", "before"]
+    rest = ask(
+        "offers/along",
+        body={"line": line, "detour_m": 410, "limit": 2, "cursor": ask("offers/along", body={"line": line, "detour_m": 410, "limit": 2})["next"]},
+    )
+    assert names(rest) == ["150 m aside", "behind the end"]
