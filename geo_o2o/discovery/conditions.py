@@ -75,9 +75,11 @@ def conditions_of(question: Question) -> dict[str, str]:
             " WHERE s.cell BETWEEN wanted.first AND wanted.last)"
         )
     if where.serves:
+        # The first line is said for its index: few stores serve people who do not come.
         found["serves"] = (
+            "(s.service_radius_m IS NOT NULL OR s.service_area IS NOT NULL) AND ("
             "coalesce(ST_Distance(s.location, CAST(:origin AS geography)) <= s.service_radius_m, false)"
-            " OR coalesce(ST_Covers(s.service_area, CAST(:origin AS geography)::geometry), false)"
+            " OR coalesce(ST_Covers(s.service_area, CAST(:origin AS geography)::geometry), false))"
         )
     id_ = "o.offer_id" if question.kind == "offers" else "s.id"
     if question.exclude:

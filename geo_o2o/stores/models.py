@@ -72,6 +72,12 @@ class Store(Base):
         sa.CheckConstraint("price_band BETWEEN 1 AND 4", name="price_band"),
         sa.CheckConstraint("service_radius_m > 0", name="service_radius_m"),
         sa.Index("ix_stores_location", "location", postgresql_using="gist"),
+        sa.Index(
+            "ix_stores_serving",
+            "location",
+            postgresql_using="gist",
+            postgresql_where=sa.text("service_radius_m IS NOT NULL OR service_area IS NOT NULL"),
+        ),
         sa.Index("ix_stores_cell", "cell"),
         sa.Index("ix_stores_merchant_id", "merchant_id", postgresql_where=sa.text("merchant_id IS NOT NULL")),
         SHARDED,
