@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
 @click.option("--peers", is_flag=True, help="Also the venues with 1.5 M offers, Redis, memory, freshness and tags; takes some ten minutes.")
 @click.option("--seconds", default=3.0, show_default=True, help="Length of one round of one case.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds; the cases take turns within each.")
-@click.option("--clients", default=4, show_default=True, help="Connections that ask at the same time.")
+@click.option("--clients", default=8, show_default=True, help="Connections that ask at the same time; the kernel spreads few of them unevenly.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def nearby(data: Path, venues: Path, peers: bool, seconds: float, rounds: int, clients: int, as_json: bool) -> None:
     """Nearby on 428 k real rated places, beside the naive PostGIS query and an empty Flask answer on the same server."""

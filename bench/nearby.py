@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -217,7 +218,9 @@ def _rename(session: Session, id_: UUID, name: str) -> None:
 def _redis(database: Database | None) -> Iterator[int | None]:
     """Debian's redis-server with the places in it, on a port of its own; None where it is not installed or not asked for."""
     program = shutil.which("redis-server")
-    if database is None or program is None:
+    if database is None or program is None or find_spec("redis") is None:
+        if database is not None:
+            print("without Redis: it needs redis-server, and the extra `bench` of this package", file=sys.stderr)
         yield None
         return
     port = free_port(7_300)

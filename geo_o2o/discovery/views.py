@@ -108,19 +108,16 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     notes = asked.pop(NOTES, {})
     began = time.perf_counter()
     text, conf, found_by = _asked_as_text(asked, notes, kind), settings(), finder()
-    position = read_cursor(asked["cursor"], question=text, secret=conf.secret_key) if asked.get("cursor") else None
     now = whole_minute(utcnow())
-    # Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
-    at = datetime.fromisoformat(position[0]) if position else now
+    at, radius_m, after = _position(asked, text, now)
     for name in ("open_at", "open_until", "valid_at"):
         if name in asked:
             service.check_moment(asked[name], field=name, now=now, horizon_d=conf.hours_horizon_d)
     profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"))
     question = read_question(
-        asked, kind=kind, at=at, profile=profile, district=district, radius_m=position[1] if position else None,
-        after=After(position[2], position[3], UUID(position[4])) if position else None, notes=notes,
+        asked, kind=kind, at=at, profile=profile, district=district, radius_m=radius_m, after=after, notes=notes
     )  # fmt: skip
-    page = found_by.page(question, widen=widens(asked) and position is None)
+    page = found_by.page(question, widen=widens(asked) and after is None)
     _answered[page.path].inc()
     more: dict[str, Any] = {}
     if "facets" in asked or asked.get("sponsored"):
@@ -134,6 +131,17 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     if (time.perf_counter() - began) * 1_000 > conf.nearby_budget_ms:
         _over_budget.inc()
     return response
+
+
+def _position(asked: dict[str, Any], text: str, now: datetime) -> tuple[datetime, float | None, After | None]:
+    """Where a walk over pages stands: its moment, the radius it looks within, and the last hit that was shown.
+
+    Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
+    """
+    if not asked.get("cursor"):
+        return now, None, None
+    at, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=settings().secret_key)
+    return datetime.fromisoformat(at), radius_m, After(key, distance_m, UUID(id_))
 
 
 def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
@@ -200,12 +208,10 @@ def offers_along(asked: dict[str, Any]) -> Response:
     line, detour_m = [to_wgs84(point, asked["crs"]) for point in asked.pop("line")], asked.pop("detour_m")
     asked |= {"within": line, "width_m": detour_m, "min_radius_m": 0.0, "serves": False}
     text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
-    position = read_cursor(asked["cursor"], question=text, secret=settings().secret_key) if asked.get("cursor") else None
-    at = datetime.fromisoformat(position[0]) if position else whole_minute(utcnow())
+    at, _, after = _position(asked, text, whole_minute(utcnow()))
     question = read_question(
-        {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None,
-        after=After(position[2], position[3], UUID(position[4])) if position else None,
-    )  # fmt: skip
+        {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
+    )
     page = finder().along(question, line, detour_m=detour_m)
     return _answer(asked, question, page, text, {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {})
 
