@@ -79,14 +79,14 @@ def _item(
     )  # fmt: skip
 
 
-def suggestions(items: Sequence[bytes], words: Words, *, most: int) -> list[dict[str, Any]]:
+def suggestions(items: Sequence[bytes], words: Words, *, typed: str, most: int) -> list[dict[str, Any]]:
     """What was typed may mean: a category of that name, a brand, or a store; those that say most of it first."""
     found: list[dict[str, Any]] = []
-    by_id = codes_by_id()
+    by_id, wanted = codes_by_id(), typed.strip().casefold()
     for id_, number in sorted(words.category_found, key=lambda pair: (-pair[1], pair[0])):
         code = by_id[id_]
         names = tree()[code].names
-        best = max(names.values(), key=lambda name: (len(set(grams([name])).intersection(words.grams)), -len(name)))
+        best = max(names.values(), key=lambda name: (wanted in name.casefold(), len(set(grams([name])).intersection(words.grams)), -len(name)))
         found.append({"kind": "category", "text": best, "code": code, "found": number})
     stores = [orjson.loads(one) for one in items]
     brands: set[str] = set()

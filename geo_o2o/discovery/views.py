@@ -266,7 +266,7 @@ def suggest(asked: dict[str, Any]) -> Response:
         kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
         filters=Filters(at=whole_minute(utcnow())), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
     )  # fmt: skip
-    return answer({"items": suggestions(finder().page(question).items, words, most=asked["limit"]), "next": None})
+    return answer({"items": suggestions(finder().page(question).items, words, typed=asked["q"], most=asked["limit"]), "next": None})
 
 
 @blueprint.get("/stores/<store_id>/shelf")

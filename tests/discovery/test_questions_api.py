@@ -256,6 +256,8 @@ def test_suggestions_as_one_types(ask: Any, session: Session) -> None:
         assert "Stockmann Herkku" in [one["text"] for one in found if one["kind"] == "store"], typed
     assert {"kind": "brand", "text": "Stockmann"} in ask("suggest", **HERE, q="stoc")["items"]
     assert ("category", "food.cafe") in [(one["kind"], one.get("code")) for one in ask("suggest", **HERE, q="kahvil")["items"]]
+    # A category is shown by the name that was being typed, not by another language's.
+    assert "Matkatoimisto" in [one["text"] for one in ask("suggest", **HERE, q="sto", limit=20)["items"]]
     assert "大安咖啡" in [one["text"] for one in ask("suggest", **HERE, q="daan")["items"]]
     assert ask("suggest", **HERE, q="☕")["items"] == []
 
