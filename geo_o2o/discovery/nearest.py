@@ -21,8 +21,6 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 DISTANCE_BITS = 18
 # Behind every row there is.
 NO_ORDER = np.iinfo(np.int64).max
-
-
 _MEAN_RADIUS_M = 6_371_008.8
 # Arc over chord: 1 + chord² / 24 R² + ..., whose next term is a millimetre at 200 km.
 _BEND = 1.0 / (24.0 * _MEAN_RADIUS_M**2)
@@ -69,7 +67,10 @@ _found_best = types.Tuple((types.int64[::1], types.int64[::1], types.int64))
 
 @_compiled(types.Tuple((types.int64[::1], types.float64[::1]))(_column(types.float64, 2), _WHERE))
 def by_nearness(xyz: Array, origin: tuple[float, float, float]) -> tuple[Array, Array]:
-    """The places of points in the order of their distance from the origin, and that distance in metres by straight lines."""
+    """The places of points in the order of their distance from the origin, and that distance in metres by straight lines.
+
+    xyz: earth-centred metres, shape (n, 3). origin: the same, of one point.
+    """
     x, y, z = origin
     ways = np.empty(len(xyz))
     for place in range(len(xyz)):
@@ -91,9 +92,9 @@ def near_rows(
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """The rows of a view between two distances whose order is not behind the worst that is still of use.
 
-    xyz: of each store, earth-centred metres. stores, worth: of each row its store, and its points beside those of distance.
+    xyz: of each store, earth-centred metres, shape (n, 3). stores, worth: of each row its store, and its points beside those of distance.
     start, end: the spans of rows to look at. origin: earth-centred. points_by_metre: distance points of every whole metre.
-    doubt_all: whether every distance is to be measured by the geodesic.
+    least_m, most_m: the two distances, metres. worst: an order. doubt_all: whether every distance is to be measured by the geodesic.
     Returns the rows, their metres, their order, and the places among them at which straight lines leave something open: to which whole
     metre the distance belongs, or on which side of a limit it lies. Of those the order is still to be found.
     """
@@ -177,8 +178,8 @@ def shown_columns(
 ) -> Array:  # fmt: skip
     """What hits show beside their texts. rows, order: of each hit; stores: of each row; the other columns are those of the snapshot.
 
-    Returns for each hit: source, open, metres, points of distance, points of rating, rating after the prior, and where the texts of its
-    store begin, part and end.
+    Returns for each hit, shape (n, 9): source, open, metres, points of distance, points of rating, rating after the prior in thousandths of
+    a star, and the bytes at which the texts of its store begin, part and end.
     """
     found = np.empty((len(rows), 9), np.int64)
     for hit in range(len(rows)):

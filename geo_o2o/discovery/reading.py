@@ -15,7 +15,7 @@ from shapely.geometry import MultiPolygon, Polygon, box
 
 from ..errors import InvalidInput
 from ..geo.bounds import Bounds
-from ..geo.cells import centre_of, edge_m, resolution_of
+from ..geo.cells import CELL_RADIUS_EDGES, centre_of, edge_m, resolution_of
 from ..geo.corridors import corridor
 from ..geo.crs import Crs, to_wgs84
 from ..geo.distance import LONGEST_CHORD_M, distance_m, distances_m
@@ -32,8 +32,6 @@ LARGEST_RADIUS_M = 50_000.0
 USUAL_RADIUS_M = 2_000.0
 # 4.8 km an hour.
 WALKING_M_PER_MIN = 80
-# A cell's descendants overhang it: none is farther from its middle than this many of its mean edges (see walk.py).
-_CELL_RADIUS_EDGES = 1.2
 MEALS = {"breakfast": time(8, 30), "lunch": time(12, 30), "dinner": time(19, 0)}
 
 
@@ -240,7 +238,7 @@ def circle_of(area: MultiPolygon | None, cells: Sequence[int]) -> tuple[Point, f
     if area is not None:
         circles = [one.circle() for one in bounds_of(area)]
     else:
-        circles = [(centre_of(cell), _CELL_RADIUS_EDGES * edge_m(resolution_of(cell))) for cell in cells]
+        circles = [(centre_of(cell), CELL_RADIUS_EDGES * edge_m(resolution_of(cell))) for cell in cells]
     if len(circles) == 1:
         return circles[0]
     # The middle of all middles, as directions from the centre of the earth: right across the date line too.

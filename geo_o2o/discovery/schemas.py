@@ -32,7 +32,7 @@ from ..stores.schemas import AttributionSchema, CategoryCodes, ChainField, Ratin
 from ..stores.words import LONGEST_QUERY, asked_grams
 from .counting import FACETS
 from .question import Sort
-from .reading import LARGEST_RADIUS_M, MEALS, WALKING_M_PER_MIN
+from .reading import LARGEST_RADIUS_M, MEALS, USUAL_RADIUS_M, WALKING_M_PER_MIN
 from .service import WhyNot
 
 WIDEST_M = 20_000
@@ -73,7 +73,10 @@ class NearbyRequest(Schema):
     lat = Latitude()
     lng = Longitude()
     radius_m = Number(
-        low=1, high=LARGEST_RADIUS_M, unit="metres", metadata={"description": "metres, 1 to 50000; without it 2000, and more where nothing is there"}
+        low=1,
+        high=LARGEST_RADIUS_M,
+        unit="metres",
+        metadata={"description": f"metres; without it {USUAL_RADIUS_M:.0f}, and more where nothing is there"},
     )
     walk_min = WholeNumber(low=1, high=240, unit=f"minutes on foot, at {WALKING_M_PER_MIN} m a minute as the crow flies; instead of radius_m")
     min_radius_m = Number(low=0, high=LARGEST_RADIUS_M, unit="metres", load_default=0.0)

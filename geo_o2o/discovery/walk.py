@@ -7,23 +7,22 @@ leaves open to which whole metre a row belongs, or on which side of the radius i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
-import h3.api.basic_int as h3
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ..geo.cells import VERSIONED_RESOLUTION, cell_of, centre_of, descendants
-from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of, to_ecef
-from ..geo.point import Point
+from ..geo.cells import descendants
+from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of
 from ..shelf.snapshot import Snapshot
-from .nearest import DISTANCE_BITS, NO_ORDER, by_nearness, keep_best, near_rows
+from .nearest import DISTANCE_BITS, NO_ORDER, keep_best, near_rows
 from .question import After, Question, Sort
 from .ranking import LAST, Profile
+from .rings import cells_by_nearness
 from .selection import Blocks, View, Views
 
 Array = NDArray[Any]
@@ -32,13 +31,6 @@ Shelf = Callable[[int], Snapshot]
 # So few rows are sorted in less time than it takes to choose among them.
 _WORTH_CHOOSING = 256
 _NOTHING = np.zeros(0, dtype=np.uint64)
-_EDGE_M = h3.average_hexagon_edge_length(VERSIONED_RESOLUTION, unit="m")
-# The farthest a store can be from the middle of its cell, in mean edges (measured on cells of every kind: 1.143; tests repeat it).
-_CELL_RADIUS_M = 1.2 * _EDGE_M
-# So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
-_NARROWEST_STEP_M = 1.5 * 0.65 * _EDGE_M
-# Rings of cells around the one that is asked from: most questions end within the first, and the last holds the largest radius.
-_DISKS = (3, 8, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +95,7 @@ class Walk:
     def page(self) -> Hits:
         """The best `limit` hits behind the cursor, best first."""
         worst = NO_ORDER
-        for lower_m, cell in self._cells():
+        for lower_m, cell in cells_by_nearness(self._where):
             if worst != NO_ORDER and self._bound(self._most, lower_m) > worst:
                 break
             view = self._view(cell)
@@ -113,7 +105,7 @@ class Walk:
 
     def groups(self) -> list[tuple[View, Array]]:
         """Every hit, each offer at its best store, in no order: rows of views."""
-        for _, cell in self._cells():
+        for _, cell in cells_by_nearness(self._where):
             view = self._view(cell)
             if view is not None:
                 self._note(view, *self._measure(view, *view.whole, NO_ORDER))
@@ -125,39 +117,6 @@ class Walk:
         return [(self._found[number].view, np.array(rows)) for number, rows in kept.items()]
 
     # --- cells ---------------------------------------------------------------------------------------------------------------
-
-    def _cells(self) -> Iterator[tuple[float, int]]:
-        """Every cell that may hold a hit, with a distance that none of its stores is nearer than; the nearest first."""
-        return self._cells_of_origin() if self._where.around is None else self._cells_of_shape(*self._where.around)
-
-    def _cells_of_origin(self) -> Iterator[tuple[float, int]]:
-        where, seen = self._where, set()
-        home = cell_of(where.origin, VERSIONED_RESOLUTION)
-        for rings in _DISKS:
-            cells, centres = _disk(home, rings)
-            sequence, ways = by_nearness(centres, self._centre)
-            # Beyond this the next disk may hold something nearer.
-            sure_m = _covered_m(rings)
-            for place, way in zip(sequence.tolist(), ways.tolist(), strict=True):
-                cell, lower_m = cells[place], max(way - _CELL_RADIUS_M, 0.0)
-                if lower_m > where.radius_m:
-                    break
-                if cell not in seen and lower_m <= max(sure_m, 0.0):
-                    seen.add(cell)
-                    yield lower_m, cell
-            if sure_m > where.radius_m:
-                return
-
-    def _cells_of_shape(self, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
-        rings = next(rings for rings in _DISKS if _covered_m(rings) > around_m)
-        cells, centres = _disk(cell_of(middle, VERSIONED_RESOLUTION), rings)
-        sequence, ways = by_nearness(centres, ecef_of(middle))
-        inside = sequence[: np.searchsorted(ways, around_m + _CELL_RADIUS_M, side="right")]
-        sequence, ways = by_nearness(centres[inside], self._centre)
-        for place, way in zip(inside[sequence].tolist(), ways.tolist(), strict=True):
-            if way - _CELL_RADIUS_M > self._where.radius_m:
-                return
-            yield max(way - _CELL_RADIUS_M, 0.0), cells[place]
 
     def _view(self, cell: int) -> View | None:
         snapshot = self._shelf(cell)
@@ -279,16 +238,15 @@ class Walk:
 
     def _first(self, worst: int) -> Hits:
         """The page. worst: nothing behind it belongs there."""
-        places = [
+        limit, views = self.question.limit, [one.view for one in self._found]
+        if self._repeats:
+            return Hits(views, self._ordered(limit))
+        places = sorted(
             (order, number, row)
             for number, one in enumerate(self._found)
             for order, row in zip(one.order.tolist(), one.rows.tolist(), strict=True)
             if order <= worst
-        ]
-        limit = self.question.limit
-        if self._repeats:
-            return Hits([one.view for one in self._found], self._ordered(limit))
-        places.sort()
+        )
         # Those of one order by id.
         first = 0
         while first < min(limit, len(places)):
@@ -298,7 +256,7 @@ class Walk:
             if last > first + 1:
                 places[first:last] = sorted(places[first:last], key=self._id)
             first = last
-        return Hits([one.view for one in self._found], places[:limit])
+        return Hits(views, places[:limit])
 
     def _id(self, place: tuple[int, int, int]) -> tuple[int, int]:
         high, low = _ids(self._found[place[1]].view, np.array(place[2]))
@@ -390,24 +348,3 @@ def _in_cells(cells: tuple[int, ...], stored: Array) -> Array:
         first, last = descendants(cell)
         inside |= (stored >= first) & (stored <= last)
     return inside
-
-
-def _covered_m(rings: int) -> float:
-    """No store outside a disk of so many rings is nearer to any point of the cell in its middle."""
-    return (rings + 1) * _NARROWEST_STEP_M - 2 * _CELL_RADIUS_M
-
-
-def _disk(home: int, rings: int) -> tuple[list[int], Array]:
-    """The cells up to so many rings around one, and their middles, earth-centred."""
-    return _near_disk(home, rings) if rings == _DISKS[0] else _far_disk(home, rings)
-
-
-def _make_disk(home: int, rings: int) -> tuple[list[int], Array]:
-    cells = h3.grid_disk(home, rings)
-    centres = [centre_of(cell) for cell in cells]
-    return cells, to_ecef(np.array([(one.lon, one.lat) for one in centres]))
-
-
-# The small ones are asked for all the time; a large one is some hundred kilobytes.
-_near_disk = lru_cache(maxsize=4_096)(_make_disk)
-_far_disk = lru_cache(maxsize=32)(_make_disk)

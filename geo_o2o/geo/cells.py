@@ -35,6 +35,8 @@ _LONGEST_EDGE = 1.3
 # Children overhang their parent. A fine cell whose centre is farther than this many edges outside cannot reach in
 # (measured: no miss in 1,200 circles; the tests here repeat it).
 _OVERHANG_EDGES = 2.2
+# The farthest that anything stored in a cell can be from its middle, in mean edges (measured on cells of every kind: 1.143; tests repeat it).
+CELL_RADIUS_EDGES = 1.2
 # Wider than this (some 5,000 shard cells) a cover no longer prunes anything, and the caller should ask for less.
 LARGEST_COVER_M = 1_500_000
 

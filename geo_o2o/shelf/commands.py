@@ -3,7 +3,7 @@ from __future__ import annotations
 import click
 
 from ..config import from_environment
-from .builders import build_everything
+from .everything import build_everything
 from .service import folder_of
 
 

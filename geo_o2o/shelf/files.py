@@ -34,8 +34,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A file that nobody has finished for so long belongs to a process that was killed.
 _UNFINISHED_S = 60.0
 _LOCKS = 64
-
-
+# Python's own ways to ask for a length let another thread in meanwhile, which costs a question more than the answer does.
 _SEEK = ctypes.PyDLL(None).lseek
 _SEEK.argtypes, _SEEK.restype = (ctypes.c_int, ctypes.c_int64, ctypes.c_int), ctypes.c_int64
 
@@ -57,23 +56,46 @@ class SnapshotFile:
         self.stores, self.offers = (np.diff(mapped.starts(name)).tolist() for name in ("category", "offer_store"))
         self._mapped: _Mapped | None = None
 
-    def is_whole(self) -> bool:
-        """Whether the file still has its length: what was cut off must not be touched."""
-        mapped = self._mapped
-        return mapped is None or mapped.is_whole()
-
-    def snapshot(self, row: int) -> Snapshot:
+    def mapped(self) -> _Mapped:
         """Raises BrokenFile and FileNotFoundError where the file is no longer what it was."""
         mapped = self._mapped
         if mapped is None:
-            mapped = self._mapped = _Mapped(self.path)
+            mapped = _Mapped(self.path)
             if (mapped.cells, mapped.versions) != (self.cells, self.versions):
                 raise BrokenFile(f"{self.path.name} is another file now")
-        return mapped.snapshot(row)
+            self._mapped = mapped
+        return mapped
 
     def let_go(self) -> None:
         """Snapshots that are still in use keep the memory; others no longer do."""
         self._mapped = None
+
+
+class Held:
+    """A snapshot as a row of a file, opened when it is first used and until it is let go."""
+
+    __slots__ = ("_opened", "file", "row")
+
+    def __init__(self, file: SnapshotFile, row: int):
+        self.file, self.row = file, row
+        self._opened: tuple[_Mapped, Snapshot] | None = None
+
+    @property
+    def version(self) -> int:
+        return self.file.versions[self.row]
+
+    def snapshot(self) -> Snapshot:
+        """Raises BrokenFile and FileNotFoundError where the file is no longer what it was: then its columns must not be touched."""
+        opened = self._opened
+        if opened is None:
+            mapped = self.file.mapped()
+            opened = self._opened = mapped, mapped.snapshot(self.row)
+        if not opened[0].is_whole():
+            raise BrokenFile(f"{self.file.path.name} was cut")
+        return opened[1]
+
+    def let_go(self) -> None:
+        self._opened = None
 
 
 class _Mapped:
@@ -101,7 +123,7 @@ class _Mapped:
             os.close(self._descriptor)
 
     def is_whole(self) -> bool:
-        # Asked with every question. Python's own ways to ask let another thread in meanwhile, which costs more than the answer.
+        """Whether the file still has its length: touching what was cut off would kill the process."""
         return bool(_SEEK(self._descriptor, 0, os.SEEK_END) == self.size)
 
     def starts(self, name: str) -> Array:

@@ -1,7 +1,7 @@
-"""The shelf of one process: which snapshots it has, whether they are fresh, and who builds what is missing.
+"""The shelf of one process: which snapshots it has, and whether they are fresh.
 
-A request only looks: it takes a snapshot or learns that there is none, and is then answered by SQL. A thread of its own maps files,
-builds what no process has built yet, and builds anew what has changed. Files are shared by all processes of a host.
+A request only looks: it takes a snapshot or learns that there is none, and is then answered by SQL. A thread of its own has the builder
+bring what is missing and build anew what has changed. Files are shared by all processes of a host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,48 +22,19 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ..changes.queries import versions_of_shards, versions_within
 from ..changes.service import CHANNEL, parse_told
 from ..config import Settings
-from ..geo.cells import SHARD_RESOLUTION, VERSIONED_RESOLUTION, parent
+from ..geo.cells import parent
 from ..listen import Listener, Silent
-from . import queries
-from .files import BrokenFile, Folder, SnapshotFile, trouble_of
-from .snapshot import Snapshot, empty, pack
+from .builder import GROUP_RESOLUTION, Builder, present_versions
+from .files import BrokenFile, Folder, Held, SnapshotFile, trouble_of
+from .snapshot import Snapshot, empty
 
 _log = logging.getLogger("geo_o2o")
-# Cells of one of these share a file, about 250 square kilometres: the country has thousands of those and not a million.
-GROUP_RESOLUTION = 5
-# After so many cells of a group were built anew, each in a file of its own, the group is written as one file again.
-_MOST_SINGLE = 12
 _RETRY_S = 5.0
 _TICKS_PER_STALENESS = 8
 _SWEEP_S = 10.0
 _MOST_TOGETHER = 200
-
-
-class Held:
-    """A snapshot on the shelf: a row of a file, opened when it is first used and closed again when nobody has used it for a while."""
-
-    __slots__ = ("_snapshot", "file", "row")
-
-    def __init__(self, file: SnapshotFile, row: int):
-        self.file, self.row = file, row
-        self._snapshot: Snapshot | None = None
-
-    @property
-    def version(self) -> int:
-        return self.file.versions[self.row]
-
-    def snapshot(self) -> Snapshot:
-        """Raises BrokenFile and FileNotFoundError where the file is no longer what it was."""
-        found = self._snapshot
-        if found is None:
-            found = self._snapshot = self.file.snapshot(self.row)
-        return found
-
-    def let_go(self) -> None:
-        self._snapshot = None
 
 
 class NotOnShelf(Exception):
@@ -100,20 +71,19 @@ class Shelf:
         noticed: Callable[[bool], None] = lambda away: None,
     ):
         self._folder, self._reader, self._staleness_s, self._most_bytes = Folder(folder), reader, staleness_s, most_bytes
+        self._builder = Builder(self._folder, reader)
         # Of groups that were looked at: each cell that has ever held anything; None where its file is gone.
         self._groups: dict[int, dict[int, Held | None]] = {}
         # Newer versions that were heard of; taken out when the snapshot of that version stands.
         self._newer: dict[int, int] = {}
         self._work: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._waiting: set[int] = set()
-        self._files: dict[Path, SnapshotFile] = {}
         # Snapshots in use since the last sweep, and those of the time before.
         self._used: set[Held] = set()
         self._used_before: set[Held] = set()
-        self._single: dict[int, set[int]] = {}
         self._trouble: str | None = None
         self._owner = 0
-        self._builder: threading.Thread | None = None
+        self._building: threading.Thread | None = None
         self._closing = False
         self._starting, self._learning = threading.Lock(), threading.Lock()
         self._swept_at = 0.0
@@ -146,7 +116,6 @@ class Shelf:
     def _finder(self, *, away: bool) -> Callable[[int], Snapshot]:
         # Replaced and never changed, so that a question sees one state from its first cell to its last.
         groups = self._groups
-        looked_at: set[SnapshotFile] = set()
 
         def find(cell: int) -> Snapshot:
             group = parent(cell, GROUP_RESOLUTION)
@@ -161,17 +130,12 @@ class Shelf:
                 return _EMPTY
             if held is None:
                 return self._wanted(group, cell)
-            if held.file not in looked_at:
-                if not held.file.is_whole():
-                    self._drop(held)
-                    raise NotOnShelf(f"the file of cell {cell:x} was cut")
-                looked_at.add(held.file)
             self._used.add(held)
             try:
                 return held.snapshot()
             except (BrokenFile, OSError) as failure:
                 self._drop(held)
-                raise NotOnShelf(f"the file of cell {cell:x} is gone") from failure
+                raise NotOnShelf(f"the file of cell {cell:x} is not what it was") from failure
 
         return find
 
@@ -188,28 +152,30 @@ class Shelf:
         raise NotOnShelf(f"group {group:x} is not on the shelf yet")
 
     def state(self) -> ShelfState:
-        kept = [held for cells in self._groups.values() for held in cells.values() if held]
+        kept = self._all_held()
         size = sum({held.file: held.file.size for held in kept}.values())
         trouble = self._trouble or (self._folder.trouble() if self.listener else None)
         return ShelfState(
             len(kept), sum(held.file.stores[held.row] for held in kept), sum(held.file.offers[held.row] for held in kept), size, trouble
         )
 
+    def _all_held(self) -> list[Held]:
+        return [held for cells in self._groups.values() for held in cells.values() if held]
+
     def forget(self) -> None:
         """Empties the shelf of this process and of the folder."""
         self._groups = {}
-        for kept in (self._newer, self._files, self._single):
-            kept.clear()
+        self._newer.clear()
         self._waiting.clear()
-        self._folder.remove()
+        self._builder.forget()
 
     def close(self) -> None:
         """Ends the threads; also called when the process ends, which must not tear them out of the middle of their work."""
         self._closing = True
-        if self.listener is not None and self._builder is not None and self._owner == os.getpid():
+        if self.listener is not None and self._building is not None and self._owner == os.getpid():
             self.listener.stop()
             self._work.put(None)
-            self._builder.join(5)
+            self._building.join(5)
 
     # --- hearing of changes --------------------------------------------------------------------------------------------------
 
@@ -219,8 +185,8 @@ class Shelf:
                 return
             self._owner = os.getpid()
             self._folder.prepare()
-            self._builder = threading.Thread(target=self._build_forever, name="shelf", daemon=True)
-            self._builder.start()
+            self._building = threading.Thread(target=self._build_forever, name="shelf", daemon=True)
+            self._building.start()
             atexit.register(self.close)
             self.listener.start()
             for group in sorted({parent(cell, GROUP_RESOLUTION) for cell in self._folder.listed()}):
@@ -257,9 +223,9 @@ class Shelf:
         if not groups:
             return
         with self._reader() as session:
-            changed = _differing(_present(session, groups), groups)
+            changed = _differing(present_versions(session, groups), groups)
             if self.listener is None:
-                self._rebuild(session, changed)
+                self._put(self._builder.rebuild(session, changed))
         if self.listener is not None:
             self._learn(changed)
 
@@ -277,6 +243,7 @@ class Shelf:
             together = [wanted, *self._also_waiting()]
             try:
                 self._build(together)
+                self._trouble = None
             except (SQLAlchemyError, Silent, OSError) as failure:
                 self._note_trouble(failure)
                 time.sleep(min(_RETRY_S, self._staleness_s))
@@ -306,65 +273,17 @@ class Shelf:
         changed = {cell: version for cell, version in list(self._newer.items()) if parent(cell, GROUP_RESOLUTION) in self._groups}
         if changed:
             with self._reader() as session:
-                self._rebuild(session, changed)
+                self._put(self._builder.rebuild(session, changed))
         if time.monotonic() - self._swept_at > _SWEEP_S:
             self._sweep()
 
-    def bring(self, groups: Sequence[int]) -> int:
-        """Puts groups on the shelf now; returns how many cells they have."""
-        self._bring(groups)
-        return sum(len(self._groups[group]) for group in groups)
-
     def _bring(self, groups: Collection[int]) -> None:
-        """Puts groups on the shelf: from their files where those are of the present versions, else from the database."""
-        with self._reader() as session:
-            present = _present(session, groups)
-        listed = self._folder.listed()
-        found = {group: self._from_files(group, cells, listed) for group, cells in present.items()}
-        ready = {group: held for group, held in found.items() if held.keys() == present[group].keys()}
-        if ready:
-            self._put(ready)
-        for group in found.keys() - ready.keys():
-            self._put({group: self._completed(group)})
+        for fresh in self._builder.bring(groups):
+            self._put(fresh)
         if self.listener is not None:
             # What changed while they were built may have been told before anybody here listened for it.
             with self._reader() as session:
-                self._learn(_differing(_present(session, groups), {group: self._groups.get(group, {}) for group in groups}))
-
-    def _completed(self, group: int) -> dict[int, Held]:
-        """A group of which some files are missing."""
-        with self._folder.locked(group), self._reader() as session:
-            present = versions_within(session, group)
-            # Another process may have built it while this one waited for its turn.
-            held = self._from_files(group, present, self._folder.listed())
-            missing = [cell for cell in present if cell not in held]
-            if len(missing) > _MOST_SINGLE or (missing and not held):
-                return self._save_group(group, _built(session, list(present)))
-            if missing:
-                held |= {cell: self._saved_alone(one) for cell, one in _built(session, missing).items()}
-            return held
-
-    def _rebuild(self, session: Session, changed: dict[int, int]) -> None:
-        """Builds changed cells anew; where that leaves a group in too many files, all of it as one."""
-        by_group: dict[int, dict[int, int]] = {}
-        for cell, version in changed.items():
-            by_group.setdefault(parent(cell, GROUP_RESOLUTION), {})[cell] = version
-        fresh = {}
-        for group, cells in by_group.items():
-            with self._folder.locked(group):
-                single = self._single.get(group, set()) | cells.keys()
-                if len(single) > _MOST_SINGLE:
-                    fresh[group] = self._save_group(group, _built(session, list(versions_within(session, group))))
-                else:
-                    fresh[group] = {cell: self._one(session, cell, version) for cell, version in cells.items()}
-                    self._single[group] = single
-        self._put(fresh)
-
-    def _one(self, session: Session, cell: int, version: int) -> Held:
-        """A cell alone in its file, which another process may have written already."""
-        path = self._folder.path(cell, version)
-        found = self._opened(path).get(cell) if path.exists() else None
-        return found or self._saved_alone(_built(session, [cell])[cell])
+                self._learn(_differing(present_versions(session, groups), {group: self._groups.get(group, {}) for group in groups}))
 
     def _put(self, fresh: dict[int, dict[int, Held]]) -> None:
         """Snapshots by group are used from now on: all at once, and not before everything is known that was committed before they were read."""
@@ -381,51 +300,7 @@ class Shelf:
                         del self._newer[cell]
             self._groups = groups
 
-    # --- files ---------------------------------------------------------------------------------------------------------------
-
-    def _opened(self, path: Path) -> dict[int, Held]:
-        """What a file holds, by cell. One that cannot be read is thrown away."""
-        try:
-            file = SnapshotFile(path)
-        except (BrokenFile, FileNotFoundError) as failure:
-            _log.warning("a file of the shelf is thrown away: %s", failure)
-            path.unlink(missing_ok=True)
-            return {}
-        self._files[path] = file
-        self._trouble = None
-        return {cell: Held(file, row) for row, cell in enumerate(file.cells)}
-
-    def _from_files(self, group: int, present: dict[int, int], listed: dict[int, list[Path]]) -> dict[int, Held]:
-        """What a group's files hold of the present versions."""
-        found: dict[int, Held] = {}
-        for path in _files_of(group, present, listed):
-            found |= {cell: one for cell, one in self._opened(path).items() if present.get(cell) == one.version}
-        return found
-
-    def _save_group(self, group: int, snapshots: dict[int, Snapshot]) -> dict[int, Held]:
-        if not snapshots:
-            return {}
-        path = self._folder.path(group, max(one.version for one in snapshots.values()))
-        self._folder.write(list(snapshots.values()), path)
-        held = self._opened(path)
-        if held.keys() != snapshots.keys():
-            raise OSError(f"the file of group {group:x} was gone as soon as it was written")
-        self._single[group] = set()
-        for old in _files_of(group, snapshots, self._folder.listed()):
-            if old != path:
-                old.unlink(missing_ok=True)
-        return held
-
-    def _saved_alone(self, snapshot: Snapshot) -> Held:
-        path = self._folder.path(snapshot.cell, snapshot.version)
-        before = self._groups.get(parent(snapshot.cell, GROUP_RESOLUTION), {}).get(snapshot.cell)
-        self._folder.write([snapshot], path)
-        if before is not None and before.file.path != path and len(before.file.cells) == 1:
-            before.file.path.unlink(missing_ok=True)
-        held = self._opened(path).get(snapshot.cell)
-        if held is None:
-            raise OSError(f"the file of cell {snapshot.cell:x} was gone as soon as it was written")
-        return held
+    # --- losing --------------------------------------------------------------------------------------------------------------
 
     def _drop(self, held: Held) -> None:
         """A file that is not what it was: its cells are brought anew."""
@@ -442,8 +317,6 @@ class Shelf:
             for group in {parent(cell, GROUP_RESOLUTION) for file in files for cell in file.cells} & groups.keys():
                 groups[group] = {cell: None if held is None or held.file in files else held for cell, held in groups[group].items()}
             self._groups = groups
-            for file in files:
-                self._files.pop(file.path, None)
 
     def _sweep(self) -> None:
         """Lets go of what is not used, and keeps the folder within its size: what was used longest ago goes first, in every process."""
@@ -455,7 +328,7 @@ class Shelf:
         for file in {held.file for held in idle} - {held.file for held in used}:
             file.let_go()
         left = self._folder.make_room(self._most_bytes, used={held.file.path for held in used})
-        gone = {file for path, file in list(self._files.items()) if path not in left}
+        gone = {held.file for held in self._all_held() if held.file.path not in left}
         # While the database is away nothing could be built anew, and what is mapped can still be read.
         if gone and not (self.listener and self.listener.away):
             self._lose(gone)
@@ -480,15 +353,6 @@ def _to_be_brought(groups: Mapping[int, Mapping[int, Held | None]], group: int) 
     return group not in groups or None in groups[group].values()
 
 
-def _present(session: Session, groups: Collection[int]) -> dict[int, dict[int, int]]:
-    """The present versions of the cells of each group."""
-    found: dict[int, dict[int, int]] = {group: {} for group in groups}
-    for cell, version in versions_of_shards(session, sorted({parent(group, SHARD_RESOLUTION) for group in groups})).items():
-        if (cells := found.get(parent(cell, GROUP_RESOLUTION))) is not None:
-            cells[cell] = version
-    return found
-
-
 def _differing(present: dict[int, dict[int, int]], groups: Mapping[int, Mapping[int, Held | None]]) -> dict[int, int]:
     """The present versions of cells of which a shelf holds another."""
     return {
@@ -497,27 +361,3 @@ def _differing(present: dict[int, dict[int, int]], groups: Mapping[int, Mapping[
         for cell, version in cells.items()
         if (held := groups[group].get(cell)) is None or held.version != version
     }
-
-
-def _built(session: Session, cells: Sequence[int]) -> dict[int, Snapshot]:
-    """Snapshots of cells of one group, from a few statements for all of them."""
-    area = cells[0] if len(cells) == 1 else parent(cells[0], GROUP_RESOLUTION)
-    present, credit = versions_within(session, area), queries.credit(session)
-    stores = _by_cell(queries.stores_of_cell(session, area))
-    offers = _by_cell(queries.offers_of_cell(session, area)) if stores else {}
-    hours = queries.hours_of_cell(session, area) if stores else {}
-    return {
-        cell: pack(cell, present.get(cell, 0), stores=stores.get(cell, ()), offers=offers.get(cell, ()), hours=hours, credit=credit) for cell in cells
-    }
-
-
-def _by_cell(rows: Sequence[Any]) -> dict[int, list[Any]]:
-    """Rows by their cell of resolution 7, in the order they come."""
-    found: dict[int, list[Any]] = {}
-    for row in rows:
-        found.setdefault(parent(row["cell"], VERSIONED_RESOLUTION), []).append(row)
-    return found
-
-
-def _files_of(group: int, cells: Iterable[int], listed: Mapping[int, list[Path]]) -> list[Path]:
-    return [path for cell in (group, *cells) for path in listed.get(cell, ())]

@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from geo_o2o.discovery.nearest import way_error_m, way_m
-from geo_o2o.discovery.walk import _CELL_RADIUS_M, _NARROWEST_STEP_M
+from geo_o2o.discovery.rings import CELL_RADIUS_M, NARROWEST_STEP_M
 from geo_o2o.geo.cells import VERSIONED_RESOLUTION
 from geo_o2o.geo.corridors import InvalidLine, corridor, detours_m, length_m, parse_line
 from geo_o2o.geo.distance import GEOD, ecef_of, to_ecef
@@ -46,7 +46,7 @@ def test_no_store_lies_farther_from_the_middle_of_its_cell_than_assumed() -> Non
         corners = np.array([corner for child in h3.cell_to_children(cell, 9) for corner in h3.cell_to_boundary(child)])
         # What lies below resolution 9 overhangs its cell by less than a tenth of the small cell again.
         away = GEOD.inv(np.full(len(corners), lon), np.full(len(corners), lat), corners[:, 1], corners[:, 0])[2].max()
-        assert away + 0.15 * h3.average_hexagon_edge_length(9, unit="m") < _CELL_RADIUS_M
+        assert away + 0.15 * h3.average_hexagon_edge_length(9, unit="m") < CELL_RADIUS_M
         for ring in (1, 2, 5):
             try:
                 others = h3.grid_ring(cell, ring)
@@ -54,7 +54,7 @@ def test_no_store_lies_farther_from_the_middle_of_its_cell_than_assumed() -> Non
                 continue  # around a pentagon there is no ring
             middles = np.array([h3.cell_to_latlng(other) for other in others])
             nearest = GEOD.inv(np.full(len(middles), lon), np.full(len(middles), lat), middles[:, 1], middles[:, 0])[2].min()
-            assert nearest >= ring * _NARROWEST_STEP_M
+            assert nearest >= ring * NARROWEST_STEP_M
 
 
 @pytest.mark.parametrize("begin", [Point(24.94, 60.17), Point(179.99, -17.0), Point(-179.995, 65.0), Point(10.0, 85.0)])

@@ -12,8 +12,8 @@ from pathlib import Path
 from ..config import Settings
 from ..db import Database
 from . import queries
+from .builder import GROUP_RESOLUTION, Builder
 from .files import Folder
-from .service import GROUP_RESOLUTION, Shelf
 
 _AT_ONCE = 16
 
@@ -31,12 +31,12 @@ def build_everything(settings: Settings, folder: Path) -> Iterator[int]:
         yield from pool.map(_build, parts)
 
 
-_builder: list[tuple[Database, Path]] = []
+_builder: list[Builder] = []
 
 
 def _open_builder(settings: Settings, folder: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _builder.append((Database(settings, statement_timeout_ms=60_000), folder))
+    _builder.append(Builder(Folder(folder), Database(settings, statement_timeout_ms=60_000).moment))
 
 
 def _end_with_parent() -> None:
@@ -48,5 +48,4 @@ def _end_with_parent() -> None:
 
 
 def _build(groups: Sequence[int]) -> int:
-    database, folder = _builder[0]
-    return Shelf(folder, reader=database.moment, url=None, staleness_s=1.0, most_bytes=0).bring(groups)
+    return sum(len(cells) for fresh in _builder[0].bring(groups) for cells in fresh.values())

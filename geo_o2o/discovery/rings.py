@@ -1,0 +1,80 @@
+"""Which cells may hold a hit, the nearest first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import h3.api.basic_int as h3
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geo.cells import CELL_RADIUS_EDGES, VERSIONED_RESOLUTION, cell_of, centre_of, edge_m
+from ..geo.distance import ecef_of, to_ecef
+from ..geo.point import Point
+from .nearest import by_nearness
+from .question import Where
+
+CELL_RADIUS_M = CELL_RADIUS_EDGES * edge_m(VERSIONED_RESOLUTION)
+# So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
+NARROWEST_STEP_M = 1.5 * 0.65 * edge_m(VERSIONED_RESOLUTION)
+# Rings of cells around the one that is asked from: most questions end within the first, and the last holds the largest radius.
+_DISKS = (3, 8, 20, 50)
+
+
+def cells_by_nearness(where: Where) -> Iterator[tuple[float, int]]:
+    """Every cell that may hold a hit, with a distance in metres that none of its stores is nearer than; the nearest first."""
+    return _around_origin(where) if where.around is None else _around_shape(where, *where.around)
+
+
+def _around_origin(where: Where) -> Iterator[tuple[float, int]]:
+    seen = set()
+    home, origin = cell_of(where.origin, VERSIONED_RESOLUTION), ecef_of(where.origin)
+    for rings in _DISKS:
+        cells, centres = _disk(home, rings)
+        sequence, ways = by_nearness(centres, origin)
+        # Beyond this the next disk may hold something nearer.
+        sure_m = _covered_m(rings)
+        for place, way in zip(sequence.tolist(), ways.tolist(), strict=True):
+            cell, lower_m = cells[place], max(way - CELL_RADIUS_M, 0.0)
+            if lower_m > where.radius_m:
+                break
+            if cell not in seen and lower_m <= max(sure_m, 0.0):
+                seen.add(cell)
+                yield lower_m, cell
+        if sure_m > where.radius_m:
+            return
+
+
+def _around_shape(where: Where, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
+    rings = next(rings for rings in _DISKS if _covered_m(rings) > around_m)
+    cells, centres = _disk(cell_of(middle, VERSIONED_RESOLUTION), rings)
+    sequence, ways = by_nearness(centres, ecef_of(middle))
+    inside = sequence[: np.searchsorted(ways, around_m + CELL_RADIUS_M, side="right")]
+    sequence, ways = by_nearness(centres[inside], ecef_of(where.origin))
+    for place, way in zip(inside[sequence].tolist(), ways.tolist(), strict=True):
+        if way - CELL_RADIUS_M > where.radius_m:
+            return
+        yield max(way - CELL_RADIUS_M, 0.0), cells[place]
+
+
+def _covered_m(rings: int) -> float:
+    """No store outside a disk of so many rings is nearer to any point of the cell in its middle."""
+    return (rings + 1) * NARROWEST_STEP_M - 2 * CELL_RADIUS_M
+
+
+def _disk(home: int, rings: int) -> tuple[list[int], NDArray[Any]]:
+    """The cells up to so many rings around one, and their middles: earth-centred metres, shape (n, 3)."""
+    return _near_disk(home, rings) if rings == _DISKS[0] else _far_disk(home, rings)
+
+
+def _make_disk(home: int, rings: int) -> tuple[list[int], NDArray[Any]]:
+    cells = h3.grid_disk(home, rings)
+    centres = [centre_of(cell) for cell in cells]
+    return cells, to_ecef(np.array([(one.lon, one.lat) for one in centres]))
+
+
+# The small ones are asked for all the time; a large one is some hundred kilobytes.
+_near_disk = lru_cache(maxsize=4_096)(_make_disk)
+_far_disk = lru_cache(maxsize=32)(_make_disk)
