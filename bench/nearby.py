@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import numpy as np
@@ -60,6 +61,7 @@ def measure_nearby(data: Path, venues: Path, *, seconds: float, rounds: int, cli
     asked = [_query(point, 2_000, number) for number, point in enumerate(points)]
     paths: dict[str, list[str]] = {
         **{f"shelf {radius} m": [f"/v1/stores/nearby?{_query(point, radius, number)}" for number, point in enumerate(points)] for radius in RADII_M},
+        "shelf, suggest": _typed(database, points),
         "SQL path 2000 m": [f"/bench/sql/v1/stores/nearby?{query}" for query in asked],
         "naive PostGIS 2000 m": [f"/bench/naive/?{query}" for query in asked],
         "empty Flask answer": ["/bench/empty/"],
@@ -70,8 +72,7 @@ def measure_nearby(data: Path, venues: Path, *, seconds: float, rounds: int, cli
         if peers:
             there = _places(database, _NEW_YORK)
             paths["shelf, offers 2000 m"] = [f"/v1/offers/nearby?{_query(point, 2_000, number)}" for number, point in enumerate(there)]
-        if peers:
-            _fill_the_shelf(port, key, settings)
+        _fill_the_shelf(port, key, settings)
         for warming in paths.values():
             ask(port, warming, key=key, clients=clients, seconds=1.0)
         found: dict[str, list[dict[str, Any]]] = {case: [] for case in paths}
@@ -104,6 +105,7 @@ def measure_nearby(data: Path, venues: Path, *, seconds: float, rounds: int, cli
         "ratios": {
             **{name: ours / rate[case] for name, case in named.items() if case in rate},
             **({"offers_empty_flask": rate["shelf, offers 2000 m"] / rate["empty Flask answer"]} if peers else {}),
+            "suggest_p95_to_budget": cases["shelf, suggest"]["p95_ms"] / settings.nearby_budget_ms,
             "p50_10000_m_to_500_m": cases["shelf 10000 m"]["p50_ms"] / cases["shelf 500 m"]["p50_ms"],
         },
         "more": more,
@@ -128,6 +130,17 @@ def _places(database: Database, centre: tuple[float, float]) -> list[tuple[float
     chance = random.Random(_SEED)
     chosen = chance.sample(found, min(_QUESTIONS, len(found)))
     return [(row[0] + chance.gauss(0, 0.0005), row[1] + chance.gauss(0, 0.0003)) for row in chosen]
+
+
+def _typed(database: Database, points: list[tuple[float, float]]) -> list[str]:
+    """What somebody asks for who has typed two to eight letters of a name of this city."""
+    with database.read() as session:
+        names = session.scalars(
+            sa.text("SELECT DISTINCT name FROM stores TABLESAMPLE SYSTEM (2) REPEATABLE (7) WHERE length(name) > 8 ORDER BY 1")
+        ).all()
+    chance = random.Random(_SEED)
+    texts = [chance.choice(names)[: chance.randint(2, 8)] for _ in points]
+    return [f"/v1/suggest?lat={y:.6f}&lng={x:.6f}&q={quote(text)}" for (x, y), text in zip(points, texts, strict=True)]
 
 
 def _query(point: tuple[float, float], radius_m: int, number: int) -> str:
