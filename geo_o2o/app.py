@@ -8,7 +8,7 @@ from flask import Flask
 
 from .config import Settings, from_environment
 from .db import Database
-from .http import Json, compress
+from .http import Json, NoSessions, compress
 from .problems import Api, document_problems
 
 _ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     # No view here is a coroutine, so no request needs to ask six functions whether they are.
     app.ensure_sync = lambda view: view  # type: ignore[method-assign, assignment]
     app.json = Json(app)
+    app.session_interface = NoSessions()
     # Two slashes are another address, and answering them with a redirect would repeat whatever host the caller made up.
     app.url_map.merge_slashes = False
     app.config.update(

@@ -81,9 +81,13 @@ class Number(ma.fields.Float):
         # The bounds are documented here and checked below, because a Range lets NaN through.
         super().__init__(**described(kwargs, description=f"{unit}, {low:g} to {high:g}", minimum=low, maximum=high))
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
-        if isinstance(value, str) and _USUAL.fullmatch(value) and self.low <= (number := float(value)) <= self.high:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        # Most numbers look like this, and then there is nothing else to ask.
+        if isinstance(value, str) and _USUAL.fullmatch(value) and self.low <= (number := float(value)) <= self.high and not self.validators:
             return number
+        return super().deserialize(value, attr, data, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
         expected = f"expected a number of {self.unit} in {self.low:g}..{self.high:g}"
         if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 40:
             raise ValidationError(f"{expected}, found {type(value).__name__}")

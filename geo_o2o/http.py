@@ -1,31 +1,30 @@
-"""What views share: the database, the caller, cursors, strict parsing and plain answers."""
+"""What views share: the database, the caller, cursors, versions and plain answers."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import flask
-import flask_smorest
-import marshmallow as ma
 import orjson
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 from flask.json.provider import JSONProvider
+from flask.sessions import NullSession, SessionInterface
 from flask_compress import Compress
-from webargs.fields import DelimitedList
-from webargs.flaskparser import FlaskParser
-from webargs.multidictproxy import MultiDictProxy
 
 from . import errors
 from .caller import Caller
 from .config import Settings
 from .cursor import read_cursor, sign_cursor
 from .db import Database
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 Row = TypeVar("Row")
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
@@ -42,7 +41,7 @@ def settings() -> Settings:
 
 def caller() -> Caller:
     """The caller that the access hook found; only for views that are not public."""
-    return g.caller
+    return request.environ["geo_o2o.caller"]
 
 
 def utcnow() -> datetime:
@@ -51,10 +50,14 @@ def utcnow() -> datetime:
 
 def request_id() -> str:
     """The id of this request, in its log line, its problem document and its X-Request-Id header."""
-    known = g.get("request_id")
+    return id_of(request.environ)
+
+
+def id_of(environ: dict[str, Any]) -> str:
+    known = environ.get("geo_o2o.request_id")
     if known is None:
-        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
-        known = g.request_id = sent if _REQUEST_ID.match(sent) else f"{random.getrandbits(64):016x}"
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        known = environ["geo_o2o.request_id"] = sent if _REQUEST_ID.match(sent) else f"{random.getrandbits(64):016x}"
     return str(known)
 
 
@@ -81,111 +84,6 @@ def page_of(found: Sequence[Row], args: Mapping[str, Any], position: Callable[[R
     """The rows of a page and the cursor of the next one. found: one row more than args["limit"], where there are more."""
     page = found[: args["limit"]]
     return page, next_cursor(position(page[-1]) if len(found) > len(page) else None, args)
-
-
-# --- what comes in -----------------------------------------------------------------------------------------------------------
-
-
-# A value of a query that needs no decoding.
-_PLAIN = re.compile(rb"[A-Za-z0-9._-]+")
-_MOST_REMEMBERED = 4_096
-NOTES = "(notes)"
-_remembered: dict[Any, dict[str, Any]] = {}
-
-
-class StrictParser(FlaskParser):
-    """Refuses unknown names, scalar parameters given twice, bodies that are not JSON, and JSON too deep or with a name twice."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - the library's own attribute
-        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
-        "query": ma.RAISE,
-        "json": ma.RAISE,
-    }
-
-    def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
-        """Of a schema that names what varies (VARYING), the rest of a query is read once and remembered: the same filters come again and
-        again from other places. Under NOTES lies a dict, in which the view may keep what it made of that rest.
-        """
-        schema = argmap
-        if location != "query" or not isinstance(schema, ma.Schema) or not hasattr(schema, "VARYING"):
-            return super().parse(argmap, req, location=location, **kwargs)
-        rest, varying = [], {}
-        for part in (req or request).query_string.split(b"&"):
-            name, _, value = part.partition(b"=")
-            if name in schema.VARYING and name not in varying and _PLAIN.fullmatch(value):
-                varying[name] = value.decode()
-            else:
-                rest.append(part)
-        try:
-            found = {name.decode(): schema.fields[name.decode()].deserialize(value) for name, value in varying.items()}
-        except ma.ValidationError:
-            return super().parse(argmap, req, location=location, **kwargs)
-        key = (type(schema), tuple(rest), tuple(varying))
-        remembered = _remembered.get(key)
-        if remembered is None:
-            remembered = super().parse(argmap, req, location=location, **kwargs)
-            if len(_remembered) >= _MOST_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = remembered
-            remembered[NOTES] = {}
-        return {**remembered, **found}
-
-    def load_querystring(self, req: Any, schema: ma.Schema) -> Any:
-        for name, values in req.args.lists():
-            field = schema.fields.get(name)
-            # Lists here are written with commas, so that nothing is said twice in two ways.
-            if len(values) > 1 and (not isinstance(field, ma.fields.List) or isinstance(field, DelimitedList)):
-                raise errors.InvalidInput(f"{name} was given {len(values)} times", errors={name: ["given more than once"]})
-        return MultiDictProxy(req.args, schema)
-
-    def load_json(self, req: Any, schema: ma.Schema) -> Any:
-        if not req.is_json:
-            flask.abort(415, "expected a body of type application/json")
-        body = req.get_data(cache=True)
-        # A chunked body announces no length: what reaches the limit has been cut there.
-        if not req.content_length and len(body) >= req.max_content_length:
-            flask.abort(413)
-        try:
-            return json.loads(body, object_pairs_hook=_without_twins)
-        except RecursionError as failure:
-            raise errors.Malformed("the JSON body is nested too deeply") from failure
-        except ValueError as failure:
-            raise errors.Malformed(f"the body is not JSON: {str(failure)[:200]}") from failure
-
-    def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> Any:
-        messages = error.messages if isinstance(error.messages, dict) else {"body": error.messages}
-        # webargs nests the messages under the location they came from.
-        inner = {key: value for location in messages.values() if isinstance(location, dict) for key, value in location.items()}
-        flat = _flatten(inner or messages)
-        raise errors.InvalidInput("; ".join(f"{name}: {texts[0]}" for name, texts in list(flat.items())[:5]), errors=flat)
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("an object has the same name twice")
-    if any(0xD800 <= ord(char) <= 0xDFFF for name in found for char in name):
-        raise ValueError("a name is no text")
-    return found
-
-
-def _flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
-    if isinstance(messages, Mapping):
-        return {name: texts for key, value in messages.items() for name, texts in _flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()}
-    return {prefix or "body": [str(text)[:300] for text in (messages if isinstance(messages, list) else [messages])]}
-
-
-def _path(prefix: str, key: Any) -> str:
-    """A field's path; marshmallow calls a whole object `_schema`, and the value of a mapping `value`."""
-    if key in ("_schema", "value", "key"):
-        return prefix
-    return f"{prefix}.{key}" if prefix else str(key)
-
-
-class Blueprint(flask_smorest.Blueprint):
-    """A room's routes, with the strict parser."""
-
-    ARGUMENTS_PARSER = StrictParser()
 
 
 def version_asked() -> int:
@@ -249,8 +147,16 @@ def compress(app: flask.Flask) -> None:
         COMPRESS_BR_LEVEL=4,
         COMPRESS_LEVEL=5,
         COMPRESS_MIN_SIZE=_SMALLEST_COMPRESSED_BYTES,
+        COMPRESS_REGISTER=False,
     )
-    Compress(app)
+    library = Compress(app)
+
+    @app.after_request
+    def compressed(response: Response) -> Response:
+        if "HTTP_ACCEPT_ENCODING" in request.environ:
+            return library.after_request(response)
+        response.headers.add("Vary", "Accept-Encoding")
+        return response
 
 
 # --- what goes out -----------------------------------------------------------------------------------------------------------
@@ -269,9 +175,27 @@ class Json(JSONProvider):
         return answer(self._prepare_response_obj(args, kwargs))
 
 
+class Answer(Response):
+    """An answer in one piece, whose headers are complete when it is made: the server takes both as they are. Not for 204 and 304."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        # A list of one: of many pieces the server would make a stream.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else cast("list[bytes]", self.response)
+
+
 def answer(body: Any, *, status: int = 200, content_type: str = "application/json") -> Response:
     """A JSON answer. Views that fill their body themselves use it; a test holds such bodies and their schemas together."""
-    return Response(orjson.dumps(body, option=_JSON_OPTIONS), status=status, content_type=content_type)
+    return Answer(orjson.dumps(body, option=_JSON_OPTIONS), status=status, content_type=content_type)
+
+
+class NoSessions(SessionInterface):
+    """Nobody is known by a cookie here, so that no request looks for one."""
+
+    _nothing = NullSession()
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> NullSession:
+        return self._nothing
 
 
 def path_id(text: str) -> UUID:

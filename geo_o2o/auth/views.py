@@ -6,14 +6,15 @@ import time
 from functools import partial
 from typing import Any
 
-from flask import Flask, current_app, g
+from flask import Flask
 from flask.globals import request_ctx
 from sqlalchemy.exc import OperationalError
 
 from ..caller import Caller
 from ..db import Database
 from ..errors import Forbidden, Unauthenticated
-from ..http import Blueprint, database, settings, utcnow
+from ..http import database, settings, utcnow
+from ..parsing import Blueprint
 from . import queries, service
 from .access import PUBLIC, ROLES, access, mark_of
 from .models import Merchant
@@ -48,7 +49,7 @@ def create(body: dict[str, Any]) -> Merchant:
 
 def guard(app: Flask) -> None:
     """Before every request: read the view's mark, find the caller, refuse a view without a mark."""
-    app.extensions["known_callers"] = {}
+    known = app.extensions["known_callers"] = {}
 
     @app.before_request
     def check() -> None:
@@ -58,19 +59,18 @@ def guard(app: Flask) -> None:
         mark = mark_of(app.view_functions[asked.endpoint or ""])
         if mark == PUBLIC:
             return
-        caller = g.caller = _identify(asked.environ.get("HTTP_AUTHORIZATION", ""))
+        caller = asked.environ["geo_o2o.caller"] = _identify(asked.environ.get("HTTP_AUTHORIZATION", ""), known)
         if mark is None:
             raise Forbidden("this route does not say who may call it, so nobody may")
         if mark not in ROLES[caller.role]:
             raise Forbidden(f"a key of role {caller.role} has not the scope {mark}")
 
 
-def _identify(header: str) -> Caller:
+def _identify(header: str, known: dict[bytes, tuple[float, Caller]]) -> Caller:
     kind, _, text = header.partition(" ")
     if kind.lower() != "bearer" or not text:
         raise Unauthenticated("send your API key as `Authorization: Bearer go_...`")
-    known: dict[bytes, tuple[float, Caller]] = current_app.extensions["known_callers"]
-    name = hashlib.sha256(text.encode()).digest()
+    name = hashlib.blake2b(text.encode(), digest_size=32).digest()
     found = known.get(name)
     now = time.monotonic()
     # While the database is away nobody can say whether a key was revoked, and who was known a moment ago stays so.

@@ -7,7 +7,8 @@ from uuid import UUID
 from ..auth.access import access
 from ..auth.service import once
 from ..errors import Malformed
-from ..http import Blueprint, answer, caller, database, idempotency_key, page_of, path_id, position_of, utcnow
+from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, utcnow
+from ..parsing import Blueprint
 from . import queries, service
 from .schemas import LEVELS, CheckInCounts, CheckInList, CheckInRequest, CheckInResponse, CheckInsAsked, CountsAsked, dump_check_in
 

@@ -1,82 +1,20 @@
-"""An answer as bytes, put together from ready-made fragments. Pure; both paths end here, and a test holds it and the schemas together."""
+"""An answer as bytes, put together from the JSON of its hits, and what it says of them beside the usual. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-import numpy as np
 import orjson
 
 from ..geo.crs import Crs, written_point
 from ..geo.point import Point
-from ..shelf.fragments import offer_fragment, rating_fragment, store_fragment
-from ..shelf.snapshot import NOTHING
 from ..stores.categories import codes_by_id, tree
 from ..stores.words import grams, is_match
-from .nearest import shown_columns
 from .question import Words
-from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile, Score
-from .selection import rating_columns
-from .walk import Hits
+from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile
 
 OPTIONS = orjson.OPT_UTC_Z
-# Bytes, or a view of some.
-Text = Any
-_OPEN = {1: b"true", 0: b"false", NOTHING: b"null"}
-
-
-def items_of_hits(hits: Hits, *, profile: Profile, minute: int) -> tuple[list[bytes], dict[str, tuple[str, str]]]:
-    """The JSON of hits of the shelf, in their order, and attribution and licence of the sources they come from."""
-    items = [b""] * len(hits)
-    credit: dict[str, tuple[str, str]] = {}
-    name = profile.name.encode()
-    for number in {number for _, number, _ in hits.places}:
-        view = hits.views[number]
-        snapshot = view.snapshot
-        mine = [at for at, place in enumerate(hits.places) if place[1] == number]
-        rows = np.array([hits.places[at][2] for at in mine])
-        order = np.array([hits.places[at][0] for at in mine])
-        bayes, rating = rating_columns(snapshot, profile)
-        shown = shown_columns(
-            rows, order, view.stores, snapshot["source"], snapshot["hours_id"], snapshot.open_state(minute), bayes, rating,
-            profile.points_by_metre, snapshot["store_end"],
-        )  # fmt: skip
-        offers = [None] * len(mine) if view.offers is None else snapshot.offer_texts(view.offers[rows])
-        words = [None] * len(mine) if view.text is None else view.text[rows].tolist()
-        texts = snapshot.store_texts
-        for at, offer, text, (source, open_, away, near, points, stars, begin, middle, end) in zip(mine, offers, words, shown.tolist(), strict=True):
-            items[at] = _item(name, texts[begin:middle], texts[middle:end], offer, open_, away, near, points, text, stars)
-            if (known := snapshot.credit.get(source)) is not None:
-                credit[known[0]] = known[1:]
-    return items, credit
-
-
-def item_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score, *, profile: Profile) -> bytes:
-    """The JSON of a row of SQL."""
-    open_ = NOTHING if row["is_open"] is None else int(row["is_open"])
-    offer = offer_fragment(row) if "offer_id" in row else None
-    return _item(
-        profile.name.encode(), store_fragment(row), rating_fragment(row), offer, open_, candidate.distance_m, score.distance, score.rating,
-        score.text, score.bayes_milli,
-    )  # fmt: skip
-
-
-def _item(
-    profile: bytes, store: Text, stars: Text, offer: Text | None, open_: int, distance_m: int, near: int, rating: int, text: int | None, bayes: int
-) -> bytes:
-    """One hit. store, stars, offer: fragments. open_: 1 yes, 0 no, -1 not known. near, rating, text: points; text None without words."""
-    words, total = (b"", near + rating) if text is None else (b',"text":%d' % text, near + rating + text)
-    if offer is None:
-        return (
-            b'{%b,"open":%b,"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":"%b"}}'
-            % (store, _OPEN[open_], distance_m, stars, _bayes(bayes), total, near, rating, words, profile)
-        )  # fmt: skip
-    return (
-        b'{%b,"distance_m":%d,"rating":{%b,"bayes":%b},"score":{"total":%d,"distance":%d,"rating":%d%b,"profile":"%b"},"store":{%b,"open":%b}}'
-        % (offer, distance_m, stars, _bayes(bayes), total, near, rating, words, profile, store, _OPEN[open_])
-    )  # fmt: skip
 
 
 def suggestions(items: Sequence[bytes], words: Words, *, typed: str, most: int) -> list[dict[str, Any]]:
@@ -146,8 +84,3 @@ def candidate_of(row: Mapping[str, Any], *, id_column: str, found: int = 0, aske
         row[id_column], round(row["metres"]), codes_by_id()[row["category_id"]], row["rating_sum"], row["rating_count"],
         found, asked, price, None if until is None else int(until.timestamp() // 60),
     )  # fmt: skip
-
-
-@cache
-def _bayes(milli: int) -> bytes:
-    return orjson.dumps(milli / MILLI)

@@ -33,14 +33,12 @@ def _around_origin(where: Where) -> Iterator[tuple[float, int]]:
     home, origin = cell_of(where.origin, VERSIONED_RESOLUTION), ecef_of(where.origin)
     for rings in _DISKS:
         cells, centres = _disk(home, rings)
-        sequence, ways = by_nearness(centres, origin)
         # Beyond this the next disk may hold something nearer.
-        sure_m = _covered_m(rings)
+        sure_m = max(_covered_m(rings), 0.0)
+        sequence, ways = by_nearness(centres, origin, min(where.radius_m, sure_m) + CELL_RADIUS_M)
         for place, way in zip(sequence.tolist(), ways.tolist(), strict=True):
             cell, lower_m = cells[place], max(way - CELL_RADIUS_M, 0.0)
-            if lower_m > where.radius_m:
-                break
-            if cell not in seen and lower_m <= max(sure_m, 0.0):
+            if cell not in seen:
                 seen.add(cell)
                 yield lower_m, cell
         if sure_m > where.radius_m:
@@ -50,12 +48,9 @@ def _around_origin(where: Where) -> Iterator[tuple[float, int]]:
 def _around_shape(where: Where, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
     rings = next(rings for rings in _DISKS if _covered_m(rings) > around_m)
     cells, centres = _disk(cell_of(middle, VERSIONED_RESOLUTION), rings)
-    sequence, ways = by_nearness(centres, ecef_of(middle))
-    inside = sequence[: np.searchsorted(ways, around_m + CELL_RADIUS_M, side="right")]
-    sequence, ways = by_nearness(centres[inside], ecef_of(where.origin))
+    inside, _ = by_nearness(centres, ecef_of(middle), around_m + CELL_RADIUS_M)
+    sequence, ways = by_nearness(centres[inside], ecef_of(where.origin), where.radius_m + CELL_RADIUS_M)
     for place, way in zip(inside[sequence].tolist(), ways.tolist(), strict=True):
-        if way - CELL_RADIUS_M > where.radius_m:
-            return
         yield max(way - CELL_RADIUS_M, 0.0), cells[place]
 
 

@@ -67,8 +67,8 @@ class Shape(ma.fields.Field[Any]):
 class NearbyRequest(Schema):
     """Where, which, in what order. Without a point the middle of the given shape is it."""
 
-    # What differs from one request to the next; see http.StrictParser.
-    VARYING = frozenset({b"lat", b"lng", b"cursor"})
+    # What differs from one request to the next; see parsing.StrictParser.
+    VARYING = frozenset({"lat", "lng", "cursor"})
 
     lat = Latitude()
     lng = Longitude()

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from ..shelf.snapshot import NEVER, NOTHING, Snapshot, minutes
 from ..stores.categories import codes_by_id
 from ..stores.words import NEEDED, OF
+from .nearest import BLOCK
 from .question import Filters, Kind, Question, Words
 from .ranking import LAST, LOWEST_STARS, MILLI, STAR_SPAN, Profile
 
 Array = NDArray[Any]
-# Below this many rows looking at all of them is quicker than choosing among blocks.
-_FEW = 3000
+# About so many cells of the size of a block lie in that of a snapshot.
+_MOST_BLOCKS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +45,25 @@ class View:
     @property
     def size(self) -> int:
         """Bytes that it holds beside the snapshot."""
-        return sum(one.nbytes for one in (self.stores, self.offers, self.worth, self.text) if one is not None) + 500
+        blocks = min(len(self), _MOST_BLOCKS) * BLOCK.itemsize
+        return sum(one.nbytes for one in (self.stores, self.offers, self.worth, self.text) if one is not None) + blocks + 500
 
     @cached_property
     def whole(self) -> tuple[Array, Array]:
         """All rows as one span: where it starts and ends."""
         return np.zeros(1, dtype=np.int64), np.array([len(self)], dtype=np.int64)
+
+    @property
+    def things(self) -> Array:
+        """Of each row that which is asked for: its place among the columns of ids."""
+        return self.stores if self.offers is None else self.offers
+
+    @cached_property
+    def ids(self) -> tuple[Array, Array, Array, Array]:
+        """The columns with the halves of the ids of what is asked for, and of those of stores."""
+        snapshot = self.snapshot
+        store_ids = snapshot["id_high"], snapshot["id_low"]
+        return (*(store_ids if self.offers is None else (snapshot["offer_high"], snapshot["offer_low"])), *store_ids)
 
     @cached_property
     def repeats(self) -> Array | None:
@@ -65,28 +79,19 @@ class View:
         return int(self.worth.max()) if len(self) else 0
 
     @cached_property
-    def blocks(self) -> Blocks | None:
-        """Neighbouring rows as blocks; None where there are too few for that."""
-        if len(self) <= _FEW:
-            return None
+    def blocks(self) -> Array:
+        """Neighbouring rows, shape (n,) of nearest.BLOCK."""
         block = np.searchsorted(self.snapshot.blocks, self.stores, side="right")
         start = np.flatnonzero(np.concatenate([[True], block[1:] != block[:-1]]))
-        end = np.append(start[1:], len(self))
+        count = np.diff(start, append=len(self))
         xyz = self.snapshot["xyz"][self.stores]
-        centre = np.add.reduceat(xyz, start) / (end - start)[:, None]
-        away = np.sqrt(((xyz - np.repeat(centre, end - start, axis=0)) ** 2).sum(axis=1))
-        return Blocks(start, end, centre, np.maximum.reduceat(away, start), np.maximum.reduceat(self.worth, start))
-
-
-@dataclass(frozen=True, eq=False)
-class Blocks:
-    """start, end: which rows. centre (n, 3), radius: a ball around them, metres. best: the most that any of them is worth."""
-
-    start: Array
-    end: Array
-    centre: Array
-    radius: Array
-    best: Array
+        centre = np.add.reduceat(xyz, start) / count[:, None]
+        away = np.sqrt(((xyz - np.repeat(centre, count, axis=0)) ** 2).sum(axis=1))
+        blocks = np.empty(len(start), dtype=BLOCK)
+        blocks["start"], blocks["end"] = start, start + count
+        blocks["x"], blocks["y"], blocks["z"] = centre.T
+        blocks["radius"], blocks["best"] = np.maximum.reduceat(away, start), np.maximum.reduceat(self.worth, start)
+        return blocks
 
 
 class Views:

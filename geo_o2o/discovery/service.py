@@ -30,8 +30,9 @@ from ..sponsorships.queries import sponsored_offers
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
-from .answer import candidate_of, item_of_row, items_of_hits
+from .answer import candidate_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
+from .items import item_of_row, items_of_hits
 from .models import RankProfile
 from .question import After, Question, Words
 from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank, score

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,17 +8,19 @@ from uuid import UUID
 
 import orjson
 from flask import Flask, Response, current_app, request
-from prometheus_client import Counter, Gauge
+from xxhash import xxh3_128_hexdigest
 
 from ..auth.access import access
 from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
 from ..geo.crs import read_point, to_wgs84, written_point
 from ..geo.distance import distance_m
-from ..http import NOTES, Blueprint, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
+from ..http import Answer, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
+from ..metrics import Counter, Gauge
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
 from ..offers.service import get_visible_offer
+from ..parsing import NOTES, Blueprint
 from ..shelf.fragments import offer_fragment
 from ..stores import queries as stores
 from ..stores.hours import expand
@@ -58,8 +59,6 @@ _SHOWN_DAYS = 7
 _STORES, _OFFERS, _CLUSTERS = NearbyRequest(), OffersRequest(), ClustersRequest()
 # How much of an answer is shown, and how; the rest says what is asked.
 _NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "sponsored", "lat", "lng"})
-# More bytes at once would be hashed while another thread of the process takes its turn, and this one would wait for it.
-_HASHED_AT_ONCE = 2_000
 # Hits from which suggestions are made.
 _LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
@@ -71,7 +70,7 @@ _answered = {path: _answers.labels(path) for path in ("shelf", "database")}
 @blueprint.get("/offers/nearby")
 @access("discovery:read")
 @blueprint.arguments(_OFFERS, location="query")
-@blueprint.response(200, NearbyOffers)
+@blueprint.answers(200, NearbyOffers)
 def offers_nearby(asked: dict[str, Any]) -> Response:
     """Offers near a point, ranked by distance and rating; an offer of many stores appears once, at its best store."""
     return _nearby(asked, "offers")
@@ -80,7 +79,7 @@ def offers_nearby(asked: dict[str, Any]) -> Response:
 @blueprint.get("/stores/nearby")
 @access("discovery:read")
 @blueprint.arguments(_STORES, location="query")
-@blueprint.response(200, NearbyStores)
+@blueprint.answers(200, NearbyStores)
 def stores_nearby(asked: dict[str, Any]) -> Response:
     """Stores near a point, ranked by distance and rating."""
     return _nearby(asked, "stores")
@@ -89,7 +88,7 @@ def stores_nearby(asked: dict[str, Any]) -> Response:
 @blueprint.post("/offers/nearby")
 @access("discovery:read")
 @blueprint.arguments(_OFFERS)
-@blueprint.response(200, NearbyOffers)
+@blueprint.answers(200, NearbyOffers)
 def offers_nearby_in_shape(asked: dict[str, Any]) -> Response:
     """The same question in a body, for shapes that are too long for an address."""
     return _nearby(asked, "offers")
@@ -98,7 +97,7 @@ def offers_nearby_in_shape(asked: dict[str, Any]) -> Response:
 @blueprint.post("/stores/nearby")
 @access("discovery:read")
 @blueprint.arguments(_STORES)
-@blueprint.response(200, NearbyStores)
+@blueprint.answers(200, NearbyStores)
 def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
     """The same question in a body, for shapes that are too long for an address."""
     return _nearby(asked, "stores")
@@ -109,7 +108,7 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     began = time.perf_counter()
     text, conf, found_by = _asked_as_text(asked, notes, kind), settings(), finder()
     now = whole_minute(utcnow())
-    at, radius_m, after = _position(asked, text, now)
+    at, radius_m, after = _position(asked, text, now, secret=conf.secret_key)
     for name in ("open_at", "open_until", "valid_at"):
         if name in asked:
             service.check_moment(asked[name], field=name, now=now, horizon_d=conf.hours_horizon_d)
@@ -127,20 +126,20 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
         more = {"count": sum(next(iter(counted.values())).values()), "facets": dump_facets(counted)}
     if asked.get("sponsored"):
         more["sponsored"] = _sponsored(asked, question)
-    response = _answer(asked, question, page, text, more)
+    response = _answer(asked, question, page, text, more, secret=conf.secret_key)
     if (time.perf_counter() - began) * 1_000 > conf.nearby_budget_ms:
         _over_budget.inc()
     return response
 
 
-def _position(asked: dict[str, Any], text: str, now: datetime) -> tuple[datetime, float | None, After | None]:
+def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -> tuple[datetime, float | None, After | None]:
     """Where a walk over pages stands: its moment, the radius it looks within, and the last hit that was shown.
 
     Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
     """
     if not asked.get("cursor"):
         return now, None, None
-    at, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=settings().secret_key)
+    at, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=secret)
     return datetime.fromisoformat(at), radius_m, After(key, distance_m, UUID(id_))
 
 
@@ -155,7 +154,7 @@ def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]
     return [{**orjson.loads(one), "label": "sponsored"} for one in paid]
 
 
-def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any]) -> Response:
+def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any], *, secret: str) -> Response:
     """The page as bytes, with its tag; 304 where the caller has it already."""
     at, profile = question.filters.at, question.profile
     items = page.items
@@ -165,7 +164,7 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     last = page.last
     position = [at.isoformat(), page.radius_m, last.key, last.distance_m, str(last.id)] if last else None
     rest: dict[str, Any] = {
-        "next": sign_cursor(position, question=text, secret=settings().secret_key) if position else None,
+        "next": sign_cursor(position, question=text, secret=secret) if position else None,
         "at": at,
         "radius_used_m": page.radius_m,
         "attribution": [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in sorted(page.credit.items())],
@@ -178,17 +177,10 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     if page.stale_s is not None:
         rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)
     content = body(items, rest)
-    response = Response(content, content_type="application/json")
-    response.headers.add("ETag", f'"{_tag(content)}"')
+    response = Answer(content, content_type="application/json")
+    # Of what is shown and of nothing else (decision 0008).
+    response.headers.add("ETag", f'"{xxh3_128_hexdigest(content)}"')
     return unless_known(response) if "HTTP_IF_NONE_MATCH" in request.environ else response
-
-
-def _tag(content: bytes) -> str:
-    """Of what is shown and of nothing else; nobody needs to be kept from finding another answer of the same tag."""
-    tag, view = hashlib.sha1(usedforsecurity=False), memoryview(content)
-    for begin in range(0, len(content), _HASHED_AT_ONCE):
-        tag.update(view[begin : begin + _HASHED_AT_ONCE])
-    return tag.hexdigest()
 
 
 def _asked_as_text(asked: dict[str, Any], notes: dict[Any, Any], kind: str) -> str:
@@ -202,18 +194,19 @@ def _asked_as_text(asked: dict[str, Any], notes: dict[Any, Any], kind: str) -> s
 @blueprint.post("/offers/along")
 @access("discovery:read")
 @blueprint.arguments(AlongRequest)
-@blueprint.response(200, NearbyOffers)
+@blueprint.answers(200, NearbyOffers)
 def offers_along(asked: dict[str, Any]) -> Response:
     """Offers along a way, ranked with the detour (there and back) as their distance."""
     line, detour_m = [to_wgs84(point, asked["crs"]) for point in asked.pop("line")], asked.pop("detour_m")
     asked |= {"within": line, "width_m": detour_m, "min_radius_m": 0.0, "serves": False}
     text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
-    at, _, after = _position(asked, text, whole_minute(utcnow()))
+    secret = settings().secret_key
+    at, _, after = _position(asked, text, whole_minute(utcnow()), secret=secret)
     question = read_question(
         {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
     )
     page = finder().along(question, line, detour_m=detour_m)
-    return _answer(asked, question, page, text, {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {})
+    return _answer(asked, question, page, text, {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {}, secret=secret)
 
 
 @blueprint.get("/offers/<offer_id>/why-not")
@@ -256,7 +249,7 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/suggest")
 @access("discovery:read")
 @blueprint.arguments(SuggestRequest, location="query")
-@blueprint.response(200, SuggestionList)
+@blueprint.answers(200, SuggestionList)
 def suggest(asked: dict[str, Any]) -> Response:
     """What somebody may mean who types near a point: categories, brands and stores."""
     words = read_words(asked["q"], unfinished=True)
@@ -272,7 +265,7 @@ def suggest(asked: dict[str, Any]) -> Response:
 @blueprint.get("/stores/<store_id>/shelf")
 @access("catalogue:read")
 @blueprint.arguments(ShelfRequest, location="query")
-@blueprint.response(200, StoreShelf)
+@blueprint.answers(200, StoreShelf)
 def store_shelf(asked: dict[str, Any], store_id: str) -> Response:
     """What a store has to offer at this moment: nothing while it is closed, and nothing that is sold out or over."""
     at, id_ = whole_minute(utcnow()), path_id(store_id)
@@ -292,7 +285,7 @@ def store_shelf(asked: dict[str, Any], store_id: str) -> Response:
 @blueprint.get("/stores/<store_id>")
 @access("catalogue:read")
 @blueprint.arguments(StoreAsked, location="query")
-@blueprint.response(200, StorePage)
+@blueprint.answers(200, StorePage)
 def store_page(asked: dict[str, Any], store_id: str) -> Response:
     """One store with its hours, offers, districts and rating."""
     now, id_ = utcnow(), path_id(store_id)

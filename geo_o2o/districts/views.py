@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
+from ..http import caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
+from ..parsing import Blueprint
 from . import queries, service
 from .schemas import DistrictChange, DistrictList, DistrictRequest, DistrictResponse, DistrictsAsked, dump_district
 
@@ -49,7 +50,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/<district_id>")
 @access("catalogue:read")
-@blueprint.response(200, DistrictResponse)
+@blueprint.answers(200, DistrictResponse)
 def show(district_id: str) -> Response:
     """One district with its outline."""
     with database().read() as session:
@@ -60,7 +61,7 @@ def show(district_id: str) -> Response:
 @blueprint.post("")
 @access("districts:write")
 @blueprint.arguments(DistrictRequest)
-@blueprint.response(201, DistrictResponse)
+@blueprint.answers(201, DistrictResponse)
 def create(body: dict[str, Any]) -> Response:
     """Add a district; the stores inside know it at once. Takes an Idempotency-Key."""
     now = utcnow()
@@ -81,7 +82,7 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.patch("/<district_id>")
 @access("districts:write")
 @blueprint.arguments(DistrictChange)
-@blueprint.response(200, DistrictResponse)
+@blueprint.answers(200, DistrictResponse)
 def change(body: dict[str, Any], district_id: str) -> Response:
     """Change what is sent of a district; needs If-Match."""
     version, id_ = version_asked(), path_id(district_id)

@@ -9,7 +9,8 @@ from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
 from ..geo.cells import AreaTooLarge
 from ..geo.tiles import Tile
-from ..http import Blueprint, answer, database, unless_known, utcnow
+from ..http import answer, database, unless_known, utcnow
+from ..parsing import Blueprint
 from ..stores.categories import with_descendants
 from ..stores.queries import all_attributions
 from ..stores.schemas import dump_attribution
@@ -26,7 +27,7 @@ _LAYERS = {"stores": queries.stores_tile, "districts": queries.districts_tile, "
 @blueprint.get("/heat/supply")
 @access("heat:read")
 @blueprint.arguments(SupplyRequest, location="query")
-@blueprint.response(200, Supply)
+@blueprint.answers(200, Supply)
 def supply(asked: dict[str, Any]) -> Response:
     """Stores, offers, mean rating and open share per H3 cell of a district or a box; live and exact. `format=geojson` adds outlines."""
     now = utcnow()
@@ -58,7 +59,7 @@ def supply(asked: dict[str, Any]) -> Response:
 
 @blueprint.get("/tiles/<layer>/<int:z>/<int:x>/<int:y>.mvt")
 @access("tiles:read")
-@blueprint.response(200, content_type="application/vnd.mapbox-vector-tile")
+@blueprint.answers(200, content_type="application/vnd.mapbox-vector-tile")
 @blueprint.alt_response(204, description="an empty tile", success=True)
 def tile(layer: str, z: int, x: int, y: int) -> Response:
     """A vector tile of the layer `stores`, `districts` or `basemap`; 204 where it is empty."""

@@ -7,7 +7,8 @@ from flask import Response
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
+from ..http import caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
+from ..parsing import Blueprint
 from . import queries, service
 from .schemas import OfferChange, OfferList, OfferRequest, OfferResponse, OfferWalk, dump_offer
 
@@ -39,7 +40,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/<offer_id>")
 @access("catalogue:read")
-@blueprint.response(200, OfferResponse)
+@blueprint.answers(200, OfferResponse)
 def show(offer_id: str) -> Response:
     """One offer with the stores it holds in."""
     with database().read() as session:
@@ -50,7 +51,7 @@ def show(offer_id: str) -> Response:
 @blueprint.post("")
 @access("catalogue:write")
 @blueprint.arguments(OfferRequest)
-@blueprint.response(201, OfferResponse)
+@blueprint.answers(201, OfferResponse)
 def create(body: dict[str, Any]) -> Response:
     """Add an offer in some of the caller's own stores. Takes an Idempotency-Key."""
     now, me = utcnow(), caller()
@@ -67,7 +68,7 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.patch("/<offer_id>")
 @access("catalogue:write")
 @blueprint.arguments(OfferChange)
-@blueprint.response(200, OfferResponse)
+@blueprint.answers(200, OfferResponse)
 def change(body: dict[str, Any], offer_id: str) -> Response:
     """Change what is sent of an offer; needs If-Match."""
     version = version_asked()

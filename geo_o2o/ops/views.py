@@ -8,15 +8,17 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from flask import Flask, Response, current_app, g, send_file
+from flask import Flask, Response, current_app, send_file
 from flask.globals import request_ctx
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..auth.access import mark_of, public
 from ..errors import NotFound, Unavailable
-from ..http import Blueprint, database, request_id, utcnow
+from ..http import database, id_of, utcnow
+from ..metrics import Counter, Gauge, Histogram
+from ..parsing import Blueprint
 from ..stores.queries import all_attributions
 from . import logs
 from .schemas import Health, Readiness
@@ -75,7 +77,7 @@ def ready() -> dict[str, Any]:
 
 @blueprint.get("/metrics")
 @public
-@blueprint.response(200, content_type="text/plain")
+@blueprint.answers(200, content_type="text/plain")
 def metrics() -> Response:
     """Prometheus metrics of all web processes of this host."""
     registry = REGISTRY
@@ -152,15 +154,16 @@ def observe(app: Flask) -> None:
 
     @app.before_request
     def start() -> None:
-        g.started = time.perf_counter()
+        request_ctx.request.environ["geo_o2o.started"] = time.perf_counter()
 
     @app.after_request
     def finish(response: Response) -> Response:
         # One look through the proxy: each costs as much as the counting.
         asked = request_ctx.request
-        response.headers.add("X-Request-Id", request_id())
+        response.headers.add("X-Request-Id", id_of(asked.environ))
         response.headers.add("X-Content-Type-Options", "nosniff")
-        seconds = time.perf_counter() - g.get("started", time.perf_counter())
+        now = time.perf_counter()
+        seconds = now - asked.environ.get("geo_o2o.started", now)
         route = asked.url_rule.rule if asked.url_rule else "(none)"
         method = asked.method if asked.method in _METHODS else "(other)"
         counter, histogram = _series(route, method, response.status_code)
@@ -168,9 +171,9 @@ def observe(app: Flask) -> None:
         histogram.observe(seconds)
         level = logging.INFO if response.status_code < 500 else logging.ERROR
         if route not in _QUIET and _log.isEnabledFor(level):
-            caller = g.get("caller")
+            caller = asked.environ.get("geo_o2o.caller")
             fields = {
-                "request_id": request_id(), "method": method, "route": route, "status": response.status_code,
+                "request_id": id_of(asked.environ), "method": method, "route": route, "status": response.status_code,
                 "ms": round(seconds * 1000, 1), "role": caller.role if caller else "-",
             }  # fmt: skip
             _log.log(level, "request", extra={"fields": fields})

@@ -84,15 +84,22 @@ class Held:
     def version(self) -> int:
         return self.file.versions[self.row]
 
-    def snapshot(self) -> Snapshot:
-        """Raises BrokenFile and FileNotFoundError where the file is no longer what it was: then its columns must not be touched."""
+    def snapshot(self, whole: set[_Mapped] | None = None) -> Snapshot:
+        """whole: files that were found whole for this very question, to which this one is added.
+
+        Raises BrokenFile and FileNotFoundError where the file is no longer what it was: then its columns must not be touched.
+        """
         opened = self._opened
         if opened is None:
             mapped = self.file.mapped()
             opened = self._opened = mapped, mapped.snapshot(self.row)
-        if not opened[0].is_whole():
-            raise BrokenFile(f"{self.file.path.name} was cut")
-        return opened[1]
+        mapped, snapshot = opened
+        if whole is None or mapped not in whole:
+            if not mapped.is_whole():
+                raise BrokenFile(f"{self.file.path.name} was cut")
+            if whole is not None:
+                whole.add(mapped)
+        return snapshot
 
     def let_go(self) -> None:
         self._opened = None

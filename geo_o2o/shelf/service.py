@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import logging
-import os
 import queue
 import threading
 import time
@@ -26,6 +25,7 @@ from ..changes.service import CHANNEL, parse_told
 from ..config import Settings
 from ..geo.cells import parent
 from ..listen import Listener, Silent
+from ..process import pid
 from .builder import GROUP_RESOLUTION, Builder, present_versions
 from .files import BrokenFile, Folder, Held, SnapshotFile, trouble_of
 from .snapshot import Snapshot, empty
@@ -104,7 +104,7 @@ class Shelf:
         if self.listener is None:
             self._look()
             return self._finder(away=False), None
-        if self._owner != os.getpid():
+        if self._owner != pid():
             self._start()
         age_s = time.monotonic() - self.listener.heard_at
         if age_s <= self._staleness_s:
@@ -116,6 +116,7 @@ class Shelf:
     def _finder(self, *, away: bool) -> Callable[[int], Snapshot]:
         # Replaced and never changed, so that a question sees one state from its first cell to its last.
         groups = self._groups
+        whole: set[Any] = set()
 
         def find(cell: int) -> Snapshot:
             group = parent(cell, GROUP_RESOLUTION)
@@ -132,7 +133,7 @@ class Shelf:
                 return self._wanted(group, cell)
             self._used.add(held)
             try:
-                return held.snapshot()
+                return held.snapshot(whole)
             except (BrokenFile, OSError) as failure:
                 self._drop(held)
                 raise NotOnShelf(f"the file of cell {cell:x} is not what it was") from failure
@@ -172,7 +173,7 @@ class Shelf:
     def close(self) -> None:
         """Ends the threads; also called when the process ends, which must not tear them out of the middle of their work."""
         self._closing = True
-        if self.listener is not None and self._building is not None and self._owner == os.getpid():
+        if self.listener is not None and self._building is not None and self._owner == pid():
             self.listener.stop()
             self._work.put(None)
             self._building.join(5)
@@ -181,9 +182,9 @@ class Shelf:
 
     def _start(self) -> None:
         with self._starting:
-            if self._owner == os.getpid() or self.listener is None:
+            if self._owner == pid() or self.listener is None:
                 return
-            self._owner = os.getpid()
+            self._owner = pid()
             self._folder.prepare()
             self._building = threading.Thread(target=self._build_forever, name="shelf", daemon=True)
             self._building.start()

@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..auth.access import access
-from ..http import Blueprint, database, path_id, utcnow
+from ..http import database, path_id, utcnow
 from ..offers.service import new_offer_id
+from ..parsing import Blueprint
 from . import service
 from .queries import list_sponsorships
 from .schemas import SponsorshipList, SponsorshipRequest, SponsorshipResponse

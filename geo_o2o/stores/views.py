@@ -7,7 +7,8 @@ from flask import Response
 
 from ..auth.access import access
 from ..auth.service import once
-from ..http import Blueprint, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow, version_asked, with_version
+from ..http import caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow, version_asked, with_version
+from ..parsing import Blueprint
 from . import queries, service
 from .categories import tree, with_descendants
 from .schemas import CategoryList, StoreChange, StoreList, StoreRequest, StoreResponse, StoreWalk, dump_attribution, dump_store
@@ -59,7 +60,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/stores")
 @access("catalogue:write")
 @blueprint.arguments(StoreRequest)
-@blueprint.response(201, StoreResponse)
+@blueprint.answers(201, StoreResponse)
 def create(body: dict[str, Any]) -> Response:
     """Add a store. A store's key adds it to its own merchant. Takes an Idempotency-Key."""
     now, me, conf = utcnow(), caller(), settings()
@@ -78,7 +79,7 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.patch("/stores/<store_id>")
 @access("catalogue:write")
 @blueprint.arguments(StoreChange)
-@blueprint.response(200, StoreResponse)
+@blueprint.answers(200, StoreResponse)
 def change(body: dict[str, Any], store_id: str) -> Response:
     """Change what is sent of a store; needs If-Match. A store that moves far gets a new id, in the answer's Location."""
     version = version_asked()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from shapely.geometry import MultiPolygon, Polygon
 
-from geo_o2o.discovery.answer import items_of_hits
+from geo_o2o.discovery.items import items_of_hits
 from geo_o2o.discovery.question import After, Filters, Question, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles
 from geo_o2o.discovery.reading import circle_of, read_words

@@ -1,0 +1,137 @@
+"""Hits in their order, each offer once: what a walk through the cells has found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .nearest import DISTANCE_BITS, HIT, NO_ORDER
+from .question import After
+from .selection import View
+
+Array = NDArray[Any]
+
+_HALF = (1 << 64) - 1
+# So few rows are sorted in less time than it takes to choose among them.
+_WORTH_CHOOSING = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Hits in their order. page: shape (n,) of nearest.HIT, whose `number` is a place in views."""
+
+    views: Sequence[View]
+    page: Array
+
+    def __len__(self) -> int:
+        return len(self.page)
+
+    def first(self, count: int) -> Hits:
+        return Hits(self.views, self.page[:count])
+
+    def place(self, at: int) -> After:
+        """The place of one hit: what a cursor must know of the last one."""
+        order, high, low, *_ = self.page[at].item()
+        return After(order >> DISTANCE_BITS, order & ((1 << DISTANCE_BITS) - 1), UUID(int=(high << 64) | low))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows of one view that are near enough. order: key and distance in one number."""
+
+    view: View
+    rows: Array
+    order: Array
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an offer of many stores is among them, which may come more than once."""
+        return self.view.repeats is not None and bool(self.view.repeats[self.rows].any())
+
+
+def order_of(after: After) -> int:
+    return (after.key << DISTANCE_BITS) + after.distance_m
+
+
+def empty_page(size: int) -> Array:
+    """Room for so many hits, none of which is found yet."""
+    return _empty_page(size).copy()
+
+
+@lru_cache(maxsize=256)
+def _empty_page(size: int) -> Array:
+    page = np.zeros(size, dtype=HIT)
+    page["order"] = NO_ORDER
+    return page
+
+
+def in_order(found: Sequence[Found], *, limit: int | None = None, after: After | None = None) -> Array:
+    """The hits among rows, shape (n,) of nearest.HIT: an offer once, at the best of its stores, and those behind the cursor alone.
+
+    Their `number` is a place in found.
+    """
+    if not found:
+        return np.zeros(0, dtype=HIT)
+    orders = np.concatenate([one.order for one in found])
+    # Offers of many stores come more than once: so more rows are looked at than wanted, and still more where those do not suffice.
+    taken = len(orders) if limit is None else max(2 * limit + 16, _WORTH_CHOOSING)
+    while True:
+        last = NO_ORDER if taken >= len(orders) else np.partition(orders, taken - 1)[taken - 1]
+        hits = _sorted(np.concatenate([_hits(number, one, one.order <= last) for number, one in enumerate(found)]))
+        hits = hits[_first_of_id(hits)]
+        if after is not None:
+            hits = hits[is_later(hits["order"], hits["high"], hits["low"], after)]
+        if limit is None or len(hits) >= limit or taken >= len(orders):
+            return hits[:limit]
+        taken *= 4
+
+
+def is_later(order: Array, high: Array, low: Array, after: After) -> Array:
+    """Which hits come behind a cursor. high, low: the halves of their ids."""
+    last_high, last_low = np.uint64(after.id.int >> 64), np.uint64(after.id.int & _HALF)
+    behind = (high > last_high) | ((high == last_high) & (low > last_low))
+    last = order_of(after)
+    return np.asarray((order > last) | ((order == last) & behind))
+
+
+def ids(view: View, rows: Array) -> tuple[Array, Array]:
+    """The halves of the ids of rows: those of their offers where offers are asked for, else those of their stores."""
+    if view.offers is None:
+        return store_ids(view, rows)
+    offers = view.offers[rows]
+    return view.snapshot["offer_high"][offers], view.snapshot["offer_low"][offers]
+
+
+def store_ids(view: View, rows: Array) -> tuple[Array, Array]:
+    stores = view.stores[rows]
+    return view.snapshot["id_high"][stores], view.snapshot["id_low"][stores]
+
+
+def _hits(number: int, found: Found, chosen: Array) -> Array:
+    rows = found.rows[chosen]
+    hits = np.empty(len(rows), dtype=HIT)
+    hits["order"], hits["number"], hits["row"] = found.order[chosen], number, rows
+    hits["high"], hits["low"] = ids(found.view, rows)
+    hits["store_high"], hits["store_low"] = store_ids(found.view, rows)
+    return hits
+
+
+def _sorted(hits: Array) -> Array:
+    return hits[np.lexsort([hits[name] for name in ("store_low", "store_high", "low", "high", "order")])]
+
+
+def _first_of_id(hits: Array) -> Array:
+    """Which of sorted hits are the first of their id."""
+    high, low = hits["high"], hits["low"]
+    # This sort is stable, so that the first of each id stays before the others.
+    by_id = np.lexsort([low, high])
+    again = (high[by_id[1:]] == high[by_id[:-1]]) & (low[by_id[1:]] == low[by_id[:-1]])
+    first = np.ones(len(hits), dtype=bool)
+    first[by_id[1:][again]] = False
+    return first
