@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..shelf.fragments import offer_fragment, rating_fragment, store_fragment
 from ..shelf.snapshot import NOTHING
+from .compiling import column, compiled
 from .hits import Hits
-from .nearest import DISTANCE_BITS, HIT, column, compiled
+from .nearest import DISTANCE_BITS, HIT
 from .ranking import Candidate, Profile, Score
 from .selection import rating_columns
 

@@ -6,15 +6,15 @@ its turn and leave this one waiting. Compiled they are one pass that nobody inte
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numba import from_dtype, njit, types
 from numpy.typing import NDArray
 
+from .compiling import column, compiled
+
 Array = NDArray[Any]
-Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 # A key of the order and a distance in one number: the farthest distance has 18 bits.
 DISTANCE_BITS = 18
@@ -31,7 +31,6 @@ _MEAN_RADIUS_M = 6_371_008.8
 _BEND = 1.0 / (24.0 * _MEAN_RADIUS_M**2)
 
 
-# These stand here because the compiler notices a change in this file alone.
 @njit
 def way_m(chord2: float) -> float:
     """The geodesic distance of two points whose squared straight distance is given, within way_error_m of it up to LONGEST_CHORD_M.
@@ -46,23 +45,6 @@ def way_m(chord2: float) -> float:
 def way_error_m(metres: float) -> float:
     """How far way_m can be off at most, up to a distance: 1 micrometre near by, 2.5 mm at 50 km (measured: half of it, on a million pairs)."""
     return 1e-6 + 2e-17 * metres**3
-
-
-def column(kind: Any, dimensions: int = 1) -> Any:
-    # Snapshots are mapped read-only; what can be written is taken as well.
-    return types.Array(kind, dimensions, "C", readonly=True)
-
-
-def compiled(*signatures: Any) -> Callable[[Loop], Loop]:
-    """Compiled once for a machine, at the first import. Where nothing may be written, once for a process."""
-
-    def compile_(loop: Loop) -> Loop:
-        try:
-            return njit(list(signatures), cache=True)(loop)
-        except RuntimeError:
-            return njit(list(signatures))(loop)
-
-    return compile_
 
 
 # Neighbouring rows of a view: from where to where, a ball around them (earth-centred metres), and the most that any of them is worth.
