@@ -12,6 +12,7 @@ import flask
 import flask_smorest
 import marshmallow as ma
 from flask import request
+from flask.globals import request_ctx
 from webargs.fields import DelimitedList
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -128,7 +129,7 @@ class Blueprint(flask_smorest.Blueprint):
         def decorate(view: View) -> Any:
             @wraps(document(view))
             def wrapper(**path: Any) -> Any:
-                return view(parse(schema, request, location=location), **path)
+                return view(parse(schema, request_ctx.request, location=location), **path)
 
             return wrapper
 

@@ -39,6 +39,10 @@ class AreaTooLarge(InvalidInput):
     code = "area_too_large"
 
 
+# Names that say how far to look.
+_HOW_FAR = frozenset({"radius_m", "walk_min", "bbox", "within", "district", "cells"})
+
+
 def read_question(
     asked: Mapping[str, Any],
     *,
@@ -74,7 +78,7 @@ def read_wide_question(asked: Mapping[str, Any], *, at: datetime, profile: Profi
 
 def widens(asked: Mapping[str, Any]) -> bool:
     """Whether a question that finds nothing looks farther: nobody said how far."""
-    return not any(name in asked for name in ("radius_m", "walk_min", "bbox", "within", "district", "cells"))
+    return _HOW_FAR.isdisjoint(asked)
 
 
 def _known_filters(asked: Mapping[str, Any], at: datetime, origin: Point, notes: dict[Any, Any] | None) -> Filters:

@@ -16,6 +16,8 @@ from ..geo.point import Point
 from .nearest import by_nearness
 from .question import Where
 
+Xyz = tuple[float, float, float]
+
 CELL_RADIUS_M = CELL_RADIUS_EDGES * edge_m(VERSIONED_RESOLUTION)
 # So much farther apart are the middles of cells with each ring between them at least: cells are smallest around the twelve pentagons.
 NARROWEST_STEP_M = 1.5 * 0.65 * edge_m(VERSIONED_RESOLUTION)
@@ -23,14 +25,17 @@ NARROWEST_STEP_M = 1.5 * 0.65 * edge_m(VERSIONED_RESOLUTION)
 _DISKS = (3, 8, 20, 50)
 
 
-def cells_by_nearness(where: Where) -> Iterator[tuple[float, int]]:
-    """Every cell that may hold a hit, with a distance in metres that none of its stores is nearer than; the nearest first."""
-    return _around_origin(where) if where.around is None else _around_shape(where, *where.around)
+def cells_by_nearness(where: Where, origin: Xyz) -> Iterator[tuple[float, int]]:
+    """Every cell that may hold a hit, with a distance in metres that none of its stores is nearer than; the nearest first.
+
+    origin: where.origin, earth-centred, metres.
+    """
+    return _around_origin(where, origin) if where.around is None else _around_shape(where, origin, *where.around)
 
 
-def _around_origin(where: Where) -> Iterator[tuple[float, int]]:
+def _around_origin(where: Where, origin: Xyz) -> Iterator[tuple[float, int]]:
     seen = set()
-    home, origin = cell_of(where.origin, VERSIONED_RESOLUTION), ecef_of(where.origin)
+    home = cell_of(where.origin, VERSIONED_RESOLUTION)
     for rings in _DISKS:
         cells, centres = _disk(home, rings)
         # Beyond this the next disk may hold something nearer.
@@ -45,11 +50,11 @@ def _around_origin(where: Where) -> Iterator[tuple[float, int]]:
             return
 
 
-def _around_shape(where: Where, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
+def _around_shape(where: Where, origin: Xyz, middle: Point, around_m: float) -> Iterator[tuple[float, int]]:
     rings = next(rings for rings in _DISKS if _covered_m(rings) > around_m)
     cells, centres = _disk(cell_of(middle, VERSIONED_RESOLUTION), rings)
     inside, _ = by_nearness(centres, ecef_of(middle), around_m + CELL_RADIUS_M)
-    sequence, ways = by_nearness(centres[inside], ecef_of(where.origin), where.radius_m + CELL_RADIUS_M)
+    sequence, ways = by_nearness(centres[inside], origin, where.radius_m + CELL_RADIUS_M)
     for place, way in zip(inside[sequence].tolist(), ways.tolist(), strict=True):
         yield max(way - CELL_RADIUS_M, 0.0), cells[place]
 

@@ -59,7 +59,7 @@ class Walk:
     def page(self) -> Hits:
         """The best `limit` hits behind the cursor, best first."""
         worst = NO_ORDER
-        for lower_m, cell in cells_by_nearness(self._where):
+        for lower_m, cell in cells_by_nearness(self._where, self._centre):
             if worst != NO_ORDER and self._bound(self._most, lower_m) > worst:
                 break
             view = self._view(cell)
@@ -71,7 +71,7 @@ class Walk:
 
     def groups(self) -> list[tuple[View, Array]]:
         """Every hit, each offer at its best store, in no order: rows of views."""
-        views = [view for _, cell in cells_by_nearness(self._where) if (view := self._view(cell)) is not None]
+        views = [view for _, cell in cells_by_nearness(self._where, self._centre) if (view := self._view(cell)) is not None]
         found = [Found(view, *self._measure(view, *view.whole, NO_ORDER)) for view in views]
         if not any(one.repeats for one in found):
             return [(one.view, one.rows) for one in found]
@@ -81,11 +81,8 @@ class Walk:
     # --- cells ---------------------------------------------------------------------------------------------------------------
 
     def _view(self, cell: int) -> View | None:
-        snapshot = self._shelf(cell)
-        if not snapshot.store_count:
-            return None
-        view = self._view_of(snapshot)
-        return view if len(view) else None
+        view = self._view_of(self._shelf(cell))
+        return view if view.stores.size else None
 
     def _nearest_m(self, view: View, lower_m: float) -> float:
         centre, radius = view.snapshot.circle

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class Shelf:
         whole: set[Any] = set()
 
         def find(cell: int) -> Snapshot:
-            group = parent(cell, GROUP_RESOLUTION)
+            group = _group_of(cell)
             cells = groups.get(group)
             if cells is None:
                 return self._wanted(group, cell)
@@ -348,6 +349,11 @@ _NEVER: Any = object()
 def folder_of(settings: Settings) -> Path:
     """Where the files of a database lie: each database has a folder of its own, so that two never share a file."""
     return settings.data_dir / "shelf" / hashlib.sha256(settings.write_url().encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=65_536)
+def _group_of(cell: int) -> int:
+    return parent(cell, GROUP_RESOLUTION)
 
 
 def _to_be_brought(groups: Mapping[int, Mapping[int, Held | None]], group: int) -> bool:
