@@ -47,7 +47,7 @@ class StrictParser(FlaskParser):
         found: dict[str, Any] = {}
         rest = []
         try:
-            for part in (req or request).query_string.decode("latin-1").split("&"):
+            for part in (request if req is None else req).query_string.decode("latin-1").split("&"):
                 name, _, value = part.partition("=")
                 if name in known.VARYING and name not in found and _PLAIN.fullmatch(value):
                     found[name] = known.fields[name].deserialize(value)
@@ -108,13 +108,6 @@ def _flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(messages, Mapping):
         return {name: texts for key, value in messages.items() for name, texts in _flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()}
     return {prefix or "body": [str(text)[:300] for text in (messages if isinstance(messages, list) else [messages])]}
-
-
-def _path(prefix: str, key: Any) -> str:
-    """A field's path; marshmallow calls a whole object `_schema`, and the value of a mapping `value`."""
-    if key in ("_schema", "value", "key"):
-        return prefix
-    return f"{prefix}.{key}" if prefix else str(key)
 
 
 class Blueprint(flask_smorest.Blueprint):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,8 +18,6 @@ from .selection import View
 Array = NDArray[Any]
 
 _HALF = (1 << 64) - 1
-# So few rows are sorted in less time than it takes to choose among them.
-_WORTH_CHOOSING = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +70,11 @@ def _empty_page(size: int) -> bytes:
     return page.tobytes()
 
 
-def in_order(found: Sequence[Found], *, limit: int | None = None, after: After | None = None) -> Array:
-    """The hits among rows, shape (n,) of nearest.HIT: an offer once, at the best of its stores, and those behind the cursor alone.
-
-    Their `number` is a place in found.
-    """
-    if not found:
-        return np.zeros(0, dtype=HIT)
-    orders = np.concatenate([one.order for one in found])
-    # Offers of many stores come more than once: so more rows are looked at than wanted, and still more where those do not suffice.
-    taken = len(orders) if limit is None else max(2 * limit + 16, _WORTH_CHOOSING)
-    while True:
-        last = NO_ORDER if taken >= len(orders) else np.partition(orders, taken - 1)[taken - 1]
-        hits = _sorted(np.concatenate([_hits(number, one, one.order <= last) for number, one in enumerate(found)]))
-        hits = hits[_first_of_id(hits)]
-        if after is not None:
-            hits = hits[is_later(hits["order"], hits["high"], hits["low"], after)]
-        if limit is None or len(hits) >= limit or taken >= len(orders):
-            return hits[:limit]
-        taken *= 4
+def in_order(found: Sequence[Found]) -> Array:
+    """All hits among rows, shape (n,) of nearest.HIT, best first: an offer once, at the best of its stores. Their `number` is a place in found."""
+    hits = np.concatenate([_hits(number, one) for number, one in enumerate(found)])
+    hits = hits[np.lexsort([hits[name] for name in ("store_low", "store_high", "low", "high", "order")])]
+    return hits[_first_of_id(hits)]
 
 
 def is_later(order: Array, high: Array, low: Array, after: After) -> Array:
@@ -99,6 +83,14 @@ def is_later(order: Array, high: Array, low: Array, after: After) -> Array:
     behind = (high > last_high) | ((high == last_high) & (low > last_low))
     last = order_of(after)
     return np.asarray((order > last) | ((order == last) & behind))
+
+
+def is_among(high: Array, low: Array, wanted: Collection[int]) -> Array:
+    """Which ids, given as halves, are among those that are wanted, given whole."""
+    found = np.isin(low, np.array([one & _HALF for one in wanted], dtype=np.uint64))
+    for place in np.flatnonzero(found).tolist():
+        found[place] = (int(high[place]) << 64) | int(low[place]) in wanted
+    return found
 
 
 def ids(view: View, rows: Array) -> tuple[Array, Array]:
@@ -114,17 +106,12 @@ def store_ids(view: View, rows: Array) -> tuple[Array, Array]:
     return view.snapshot["id_high"][stores], view.snapshot["id_low"][stores]
 
 
-def _hits(number: int, found: Found, chosen: Array) -> Array:
-    rows = found.rows[chosen]
-    hits = np.empty(len(rows), dtype=HIT)
-    hits["order"], hits["number"], hits["row"] = found.order[chosen], number, rows
-    hits["high"], hits["low"] = ids(found.view, rows)
-    hits["store_high"], hits["store_low"] = store_ids(found.view, rows)
+def _hits(number: int, found: Found) -> Array:
+    hits = np.empty(len(found.rows), dtype=HIT)
+    hits["order"], hits["number"], hits["row"] = found.order, number, found.rows
+    hits["high"], hits["low"] = ids(found.view, found.rows)
+    hits["store_high"], hits["store_low"] = store_ids(found.view, found.rows)
     return hits
-
-
-def _sorted(hits: Array) -> Array:
-    return hits[np.lexsort([hits[name] for name in ("store_low", "store_high", "low", "high", "order")])]
 
 
 def _first_of_id(hits: Array) -> Array:

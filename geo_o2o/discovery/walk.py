@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..geo.cells import descendants
 from ..geo.distance import LONGEST_CHORD_M, distances_m, ecef_of
 from ..shelf.snapshot import Snapshot
-from .hits import Found, Hits, empty_page, ids, in_order, is_later
+from .hits import Found, Hits, empty_page, ids, in_order, is_among, is_later, order_of
 from .nearest import DISTANCE_BITS, NO_ORDER, keep_near, keep_rows, near_blocks, near_rows
-from .question import Question, Sort
+from .question import After, Question, Sort
 from .ranking import LAST, Profile
 from .rings import cells_by_nearness
 from .selection import View, Views
@@ -51,13 +51,14 @@ class Walk:
         self._asks_more = bool(
             self._where.area is not None or self._where.cells or self._where.serves or question.exclude or question.after is not None
         )
-        # On later pages nobody knows of an offer of many stores whether it was on an earlier one until all are in order.
-        self._found: list[Found] | None = [] if question.kind == "offers" and question.after is not None else None
+        self._left_out = frozenset(one.int for one in question.exclude)
         if self._where.area is not None:
             shapely.prepare(self._where.area)
 
     def page(self) -> Hits:
         """The best `limit` hits behind the cursor, best first."""
+        if self.question.after is not None and self.question.kind == "offers":
+            self._left_out |= self._shown_before(self.question.after)
         worst = NO_ORDER
         for lower_m, cell in cells_by_nearness(self._where, self._centre):
             if worst != NO_ORDER and self._bound(self._most, lower_m) > worst:
@@ -65,18 +66,32 @@ class Walk:
             view = self._view(cell)
             if view is not None and (worst == NO_ORDER or self._bound(view.best, self._nearest_m(view, lower_m)) <= worst):
                 worst = self._take(view, worst)
-        if self._found is not None:
-            return Hits([one.view for one in self._found], in_order(self._found, limit=self.question.limit, after=self.question.after))
         return Hits(self._views, self._page if worst != NO_ORDER else self._page[self._page["order"] != NO_ORDER])
 
     def groups(self) -> list[tuple[View, Array]]:
         """Every hit, each offer at its best store, in no order: rows of views."""
         views = [view for _, cell in cells_by_nearness(self._where, self._centre) if (view := self._view(cell)) is not None]
-        found = [Found(view, *self._measure(view, *view.whole, NO_ORDER)) for view in views]
+        found = [Found(view, *self._passing(view, *view.whole, NO_ORDER)) for view in views]
         if not any(one.repeats for one in found):
             return [(one.view, one.rows) for one in found]
         hits = in_order(found)
         return [(found[number].view, hits["row"][hits["number"] == number]) for number in np.unique(hits["number"]).tolist()]
+
+    def _shown_before(self, after: After) -> frozenset[int]:
+        """Ids of the offers of many stores that stood before the cursor, at a better store than any that comes behind it."""
+        last, shown = order_of(after), set[int]()
+        for lower_m, cell in cells_by_nearness(self._where, self._centre):
+            if self._bound(self._most, lower_m) > last:
+                break
+            view = self._view(cell)
+            if view is None or view.repeats is None:
+                continue
+            blocks = view.blocks[near_blocks(view.blocks, self._centre, self._points_by_metre, self._where.radius_m, last)]
+            rows, order = self._passing(view, blocks["start"].copy(), blocks["end"].copy(), last)
+            high, low = ids(view, rows)
+            again = view.repeats[rows] & ~is_later(order, high, low, after)
+            shown.update((one << 64) | other for one, other in zip(high[again].tolist(), low[again].tolist(), strict=True))
+        return frozenset(shown)
 
     # --- cells ---------------------------------------------------------------------------------------------------------------
 
@@ -120,24 +135,23 @@ class Walk:
             if not len(near):
                 return worst
             part = near[: int(np.searchsorted(np.cumsum(blocks["end"][near] - blocks["start"][near]), wanted)) + 1]
-            rows, order = self._measure(view, blocks["start"][part], blocks["end"][part], worst)
+            rows, order = self._passing(view, blocks["start"][part], blocks["end"][part], worst)
+            if self.question.after is not None:
+                later = is_later(order, *ids(view, rows), self.question.after)
+                rows, order = rows[later], order[later]
             worst = self._keep_rows(view, rows, order)
             blocks, wanted = np.delete(blocks, part), 4 * wanted
 
     def _keep_rows(self, view: View, rows: Array, order: Array) -> int:
-        if self._found is None:
-            return keep_rows(self._page, self._number(view), view.repeats is not None, *view.ids, view.things, view.stores, rows, order)
-        self._found.append(Found(view, rows, order))
-        hits = in_order(self._found, limit=self.question.limit, after=self.question.after)
-        return int(hits["order"][-1]) if len(hits) == self.question.limit else NO_ORDER
+        return keep_rows(self._page, self._number(view), view.repeats is not None, *view.ids, view.things, view.stores, rows, order)
 
     def _number(self, view: View) -> int:
         if not self._views or self._views[-1] is not view:
             self._views.append(view)
         return len(self._views) - 1
 
-    def _measure(self, view: View, start: Array, end: Array, worst: int) -> tuple[Array, Array]:
-        """Of spans of rows those that the question's place and cursor let pass and that are not behind the worst, with their order."""
+    def _passing(self, view: View, start: Array, end: Array, worst: int) -> tuple[Array, Array]:
+        """Of spans of rows those that pass and are not behind the worst, on whatever page, with their order."""
         where, snapshot = self._where, view.snapshot
         rows, metres, order, doubted = near_rows(
             snapshot["xyz"], view.stores, view.worth, start, end, self._centre, self._points_by_metre, where.min_radius_m, where.radius_m,
@@ -148,7 +162,7 @@ class Walk:
             kept = np.flatnonzero((metres <= where.radius_m) & (metres >= where.min_radius_m) & (order <= worst))
             rows, metres, order = rows[kept], metres[kept], order[kept]
         if self._asks_more:
-            inside = self._inside(view, rows, metres, order)
+            inside = self._inside(view, rows, metres)
             rows, order = rows[inside], order[inside]
         return rows, order
 
@@ -159,8 +173,8 @@ class Walk:
         away = np.rint(exact).astype(np.int64)
         return exact, away - ((self._points_by_metre[np.minimum(away, int(LONGEST_CHORD_M))] + view.worth[rows]) << DISTANCE_BITS)
 
-    def _inside(self, view: View, rows: Array, metres: Array, order: Array) -> Array:
-        """Of rows near enough, which also lie in the area and the cells, serve the place, are not excluded and come after the cursor."""
+    def _inside(self, view: View, rows: Array, metres: Array) -> Array:
+        """Of rows near enough, which also lie in the area and the cells, serve the place and are not left out."""
         where, snapshot, stores = self._where, view.snapshot, view.stores[rows]
         keep = np.ones(len(rows), dtype=bool)
         if where.area is not None:
@@ -169,16 +183,8 @@ class Walk:
             keep &= _in_cells(where.cells, snapshot["cell"][stores])
         if where.serves:
             keep &= (metres <= snapshot["service_radius_m"][stores]) | self._served_by_area(snapshot)[stores]
-        if self.question.exclude:
-            high, low = ids(view, rows)
-            for one in self.question.exclude:
-                keep &= (high != np.uint64(one.int >> 64)) | (low != np.uint64(one.int & ((1 << 64) - 1)))
-        if self.question.after is not None:
-            later = is_later(order, *ids(view, rows), self.question.after)
-            if view.repeats is not None:
-                # An offer of many stores may have been on an earlier page, at a better store: that is seen when all are in order.
-                later |= view.repeats[rows]
-            keep &= later
+        if self._left_out:
+            keep &= ~is_among(*ids(view, rows), self._left_out)
         return keep
 
     def _served_by_area(self, snapshot: Snapshot) -> Array:

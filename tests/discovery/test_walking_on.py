@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from geo_o2o.app import create_app
 from geo_o2o.auth import service as auth
 from geo_o2o.db import Database
+from geo_o2o.geo.cells import VERSIONED_RESOLUTION, cell_of
 from geo_o2o.http import utcnow
 from geo_o2o.stores import service as stores
 
 from ..conftest import Api
 from ..factories import HELSINKI, OPERATOR, make_offer, make_store, north_of
+from .places import at
 
 STORES = 160
 
@@ -80,3 +83,31 @@ def test_pages_walked_while_others_write(busy: tuple[Database, Api], kind: str, 
         for one in writers:
             one.join()
     assert not failures
+
+
+def test_offers_of_an_earlier_page_make_room_for_those_behind_them(ask: Any, session: Session) -> None:
+    """Two offers were shown at good stores far away. At bad stores near by they stand before everything else of the next page, until the
+    walk comes by the good ones; what it has passed by meanwhile must not be missing.
+    """
+    places = {title: at(east_m, north_m) for title, east_m, north_m in (
+        ("bad", 1_000, 0), ("first", 1_020, 0), ("second", -1_040, 0), ("third", 1_060, 0), ("good", 3_800, 0),
+    )}  # fmt: skip
+    cells = {title: cell_of(place, VERSIONED_RESOLUTION) for title, place in places.items()}
+    assert cells["bad"] == cells["first"] == cells["third"] == cell_of(HELSINKI, VERSIONED_RESOLUTION)
+    assert len(set(cells.values())) == 3
+    bad, good = make_store(session, at=places["bad"], rating=(400, 400)), make_store(session, at=places["good"], rating=(40_000, 8_000))
+    for number in range(2):
+        make_offer(session, bad, good, title=f"shown {number}")
+    for title in ("first", "second", "third"):
+        make_offer(session, make_store(session, at=places[title], rating=(400, 400)), title=title)
+    session.commit()
+    asked = {"lat": HELSINKI.lat, "lng": HELSINKI.lon, "radius_m": 6_000, "limit": 2}
+    titles: list[str] = []
+    page = ask("offers/nearby", **asked)
+    while True:
+        titles += [hit["title"] for hit in page["items"]]
+        if page["next"] is None:
+            break
+        page = ask("offers/nearby", **asked, cursor=page["next"])
+    assert sorted(titles[:2]) == ["shown 0", "shown 1"]
+    assert titles[2:] == ["first", "second", "third"]
