@@ -54,6 +54,7 @@ def request_id() -> str:
 
 
 def id_of(environ: dict[str, Any]) -> str:
+    """The same of the request that a WSGI environment belongs to: what its caller sent, or else one made here, the same each time."""
     known = environ.get("geo_o2o.request_id")
     if known is None:
         sent = environ.get("HTTP_X_REQUEST_ID", "")

@@ -54,6 +54,7 @@ class Found:
 
 
 def order_of(after: After) -> int:
+    """The order of the hit at a cursor: key and distance (whole metres) in one number."""
     return (after.key << DISTANCE_BITS) + after.distance_m
 
 
@@ -94,7 +95,7 @@ def is_among(high: Array, low: Array, wanted: Collection[int]) -> Array:
 
 
 def ids(view: View, rows: Array) -> tuple[Array, Array]:
-    """The halves of the ids of rows: those of their offers where offers are asked for, else those of their stores."""
+    """The upper and lower 64 bits of the ids of rows: those of their offers where offers are asked for, else those of their stores."""
     if view.offers is None:
         return store_ids(view, rows)
     offers = view.offers[rows]

@@ -111,3 +111,26 @@ def test_offers_of_an_earlier_page_make_room_for_those_behind_them(ask: Any, ses
         page = ask("offers/nearby", **asked, cursor=page["next"])
     assert sorted(titles[:2]) == ["shown 0", "shown 1"]
     assert titles[2:] == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pages_of_offers_in_many_stores_are_together_the_whole(ask: Any, session: Session, seed: int) -> None:
+    """Few stores over many cells, of all ratings, and each offer in several of them: what is best for an offer may lie anywhere."""
+    chance = random.Random(seed)
+    stores = [
+        make_store(session, at=at(chance.gauss(0, 2_500), chance.gauss(0, 2_500)), rating=(count * chance.randint(1, 5), count))
+        for count in (chance.choice((0, 3, 400)) for _ in range(40))
+    ]
+    for number in range(60):
+        make_offer(session, *chance.sample(stores, chance.choice((1, 2, 2, 3, 6))), title=f"{number}", price_minor=chance.choice((None, 100, 200)))
+    session.commit()
+    for sort in ("points", "distance", "rating", "price"):
+        asked = {"lat": HELSINKI.lat, "lng": HELSINKI.lon, "radius_m": 8_000, "sort": sort, "currency": "EUR"}
+        whole = ask("offers/nearby", **asked, limit=100)
+        assert whole["next"] is None
+        limit, walked = chance.choice((1, 2, 3, 7)), []
+        page = ask("offers/nearby", **asked, limit=limit)
+        while page["next"] is not None:
+            walked += page["items"]
+            page = ask("offers/nearby", **asked, limit=limit, cursor=page["next"])
+        assert walked + page["items"] == whole["items"]
