@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -48,6 +50,16 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
+def this_minute() -> datetime:
+    """When the minute began that it is."""
+    return _minute(int(time.time()) // 60)
+
+
+@lru_cache(maxsize=1)
+def _minute(number: int) -> datetime:
+    return datetime.fromtimestamp(60 * number, UTC)
+
+
 def request_id() -> str:
     """The id of this request, in its log line, its problem document and its X-Request-Id header."""
     return id_of(request.environ)
@@ -58,7 +70,7 @@ def id_of(environ: dict[str, Any]) -> str:
     known = environ.get("geo_o2o.request_id")
     if known is None:
         sent = environ.get("HTTP_X_REQUEST_ID", "")
-        known = environ["geo_o2o.request_id"] = sent if _REQUEST_ID.match(sent) else f"{random.getrandbits(64):016x}"
+        known = environ["geo_o2o.request_id"] = sent if sent and _REQUEST_ID.match(sent) else f"{random.getrandbits(64):016x}"
     return str(known)
 
 

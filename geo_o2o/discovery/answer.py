@@ -17,7 +17,7 @@ from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile
 OPTIONS = orjson.OPT_UTC_Z
 
 
-def suggestions(items: Sequence[bytes], words: Words, *, typed: str, most: int) -> list[dict[str, Any]]:
+def suggestions(items: bytes, words: Words, *, typed: str, most: int) -> list[dict[str, Any]]:
     """What was typed may mean: a category of that name, a brand, or a store; those that say most of it first."""
     found: list[dict[str, Any]] = []
     by_id, wanted = codes_by_id(), typed.strip().casefold()
@@ -26,7 +26,7 @@ def suggestions(items: Sequence[bytes], words: Words, *, typed: str, most: int) 
         names = tree()[code].names
         best = max(names.values(), key=lambda name: (wanted in name.casefold(), len(set(grams([name])).intersection(words.grams)), -len(name)))
         found.append({"kind": "category", "text": best, "code": code, "found": number})
-    stores = [orjson.loads(one) for one in items]
+    stores = hits_of(items)
     brands: set[str] = set()
     for store in stores:
         brand = store["brand"]
@@ -40,16 +40,26 @@ def suggestions(items: Sequence[bytes], words: Words, *, typed: str, most: int) 
     return [{name: value for name, value in one.items() if name != "found"} for one in kept]
 
 
-def body(items: Iterable[bytes], rest: Mapping[str, Any]) -> bytes:
+def body(items: bytes, rest: Mapping[str, Any]) -> bytes:
     """The whole answer: items, then the rest in its order."""
-    return b'{"items":[%b],%b' % (b",".join(items), orjson.dumps(rest, option=OPTIONS)[1:])
+    return b'{"items":[%b],%b' % (items, orjson.dumps(rest, option=OPTIONS)[1:])
 
 
-def changed(items: Sequence[bytes], *, crs: Crs, fields: Sequence[str] | None, explain: Profile | None) -> list[bytes]:
-    """Items as a caller wants them who asks for more or less than the usual: another system of coordinates, some fields, explanations."""
+def hits_of(items: bytes) -> list[dict[str, Any]]:
+    """items: the JSON of hits with a comma between."""
+    hits: list[dict[str, Any]] = orjson.loads(b"[%b]" % items)
+    return hits
+
+
+def joined(hits: Iterable[Mapping[str, Any]]) -> bytes:
+    """The same turned round."""
+    return b",".join([orjson.dumps(hit, option=OPTIONS) for hit in hits])
+
+
+def changed(items: bytes, *, crs: Crs, fields: Sequence[str] | None, explain: Profile | None) -> list[dict[str, Any]]:
+    """Hits as a caller wants them who asks for more or less than the usual: another system of coordinates, some fields, explanations."""
     found = []
-    for one in items:
-        hit = orjson.loads(one)
+    for hit in hits_of(items):
         if crs != "wgs84":
             place = hit.get("store", hit)
             place |= written_point(Point(place["lng"], place["lat"]), crs)
@@ -57,7 +67,7 @@ def changed(items: Sequence[bytes], *, crs: Crs, fields: Sequence[str] | None, e
             hit["explain"] = explanation(hit, explain)
         if fields is not None:
             hit = {name: value for name, value in hit.items() if name in fields}
-        found.append(orjson.dumps(hit, option=OPTIONS))
+        found.append(hit)
     return found
 
 

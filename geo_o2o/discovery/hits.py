@@ -20,7 +20,7 @@ Array = NDArray[Any]
 _HALF = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hits:
     """Hits in their order. page: shape (n,) of nearest.HIT, whose `number` is a place in views."""
 

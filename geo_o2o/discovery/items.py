@@ -17,7 +17,7 @@ from .compiling import column, compiled
 from .hits import Hits
 from .nearest import DISTANCE_BITS, HIT
 from .ranking import Candidate, Profile, Score
-from .selection import rating_columns
+from .selection import View, rating_columns
 
 Array = NDArray[Any]
 
@@ -30,6 +30,8 @@ _WORDS = '"text":$text,'
 _NAMES = ("store", "stars", "offer", "open", "bayes", "metres", "near", "rating", "text", "total")
 _STORE_PART, _STARS_PART, _OFFER_PART, _IS_OPEN, _BAYES, _METRES, _NEAR, _RATING, _TEXT_POINTS, _TOTAL = range(len(_NAMES))
 _OPEN, _CLOSED, _UNKNOWN = (np.frombuffer(word, dtype=np.uint8) for word in (b"true", b"false", b"null"))
+# Under this name lies with a view what its hits are written from.
+_COLUMNS = "items"
 # Room for as many integers of the longest kind.
 _DIGITS = 20 * len(_NAMES)
 
@@ -47,26 +49,37 @@ def _template(profile: str, *, offers: bool, words: bool) -> tuple[Array, Array,
     return np.frombuffer(b"".join(texts), dtype=np.uint8), np.cumsum([len(text) for text in texts]), names
 
 
-def items_of_hits(hits: Hits, *, profile: Profile, minute: int) -> tuple[list[bytes], dict[str, tuple[str, str]]]:
-    """The JSON of hits of the shelf, in their order, and attribution and licence of the sources they come from."""
+def items_of_hits(hits: Hits, *, profile: Profile, minute: int) -> tuple[bytes, dict[str, tuple[str, str]]]:
+    """The JSON of hits of the shelf, in their order with a comma between, and attribution and licence of the sources they come from."""
     numbers = hits.page["number"].tolist()
     spans = np.empty((len(numbers), 3), dtype=np.int64)
     texts: dict[int, bytes] = {}
     for number in set(numbers):
         view = hits.views[number]
+        texts[number] = _items_of_view(hits.page, number, spans, view.snapshot.open_state(minute), *_columns_of(view, profile)).tobytes()
+    if len(texts) == 1:
+        sources = {(numbers[0], source) for source in set(spans[:, 0].tolist())}
+        items = texts[numbers[0]]
+    else:
+        found = list(zip(numbers, spans.tolist(), strict=True))
+        sources = {(number, source) for number, (source, _, _) in found}
+        items = b",".join([texts[number][begin:end] for number, (_, begin, end) in found])
+    known = (hits.views[number].snapshot.credit.get(source) for number, source in sources)
+    return items, {one[0]: one[1:] for one in known if one}
+
+
+def _columns_of(view: View, profile: Profile) -> tuple[Any, ...]:
+    """What the hits of a view are written from; put together once, because a view belongs to one kind of question."""
+    columns: tuple[Any, ...] | None = view.made.get(_COLUMNS)
+    if columns is None:
         snapshot = view.snapshot
         bayes, rating = rating_columns(snapshot, profile)
-        written = _items_of_view(
-            hits.page, number, spans, *_template(profile.name, offers=view.offers is not None, words=view.text is not None),
-            1 << DISTANCE_BITS, view.stores, view.things, snapshot["source"], snapshot["hours_id"], snapshot.open_state(minute), bayes, rating,
-            profile.points_by_metre, rating if view.text is None else view.text, snapshot["store_end"], snapshot["store_text"],
-            snapshot["offer_end"], snapshot["offer_text"],
+        columns = view.made[_COLUMNS] = (
+            *_template(profile.name, offers=view.offers is not None, words=view.text is not None), 1 << DISTANCE_BITS, view.stores, view.things,
+            snapshot["source"], snapshot["hours_id"], bayes, rating, profile.points_by_metre, rating if view.text is None else view.text,
+            snapshot["store_end"], snapshot["store_text"], snapshot["offer_end"], snapshot["offer_text"],
         )  # fmt: skip
-        texts[number] = written.tobytes()
-    found = list(zip(numbers, spans.tolist(), strict=True))
-    sources = {(number, source) for number, (source, _, _) in found}
-    known = (hits.views[number].snapshot.credit.get(source) for number, source in sources)
-    return [texts[number][begin:end] for number, (_, begin, end) in found], {one[0]: one[1:] for one in known if one}
+    return columns
 
 
 def item_of_row(row: Mapping[str, Any], candidate: Candidate, score: Score, *, profile: Profile) -> bytes:
@@ -149,15 +162,15 @@ def _write(
 
 
 @compiled(types.uint8[::1](
-    from_dtype(HIT)[::1], types.int64, types.int64[:, ::1], *_TEMPLATE, types.int64, _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS, column(types.int8),
+    from_dtype(HIT)[::1], types.int64, types.int64[:, ::1], column(types.int8), *_TEMPLATE, types.int64, _NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS,
     _NUMBERS, _NUMBERS, column(types.int64), _NUMBERS, _ENDS, _TEXT, _ENDS, _TEXT,
 ))  # fmt: skip
 def _items_of_view(
-    page: Array, number: int, spans: Array, literals: Array, literal_end: Array, names: Array, distances: int, stores: Array, things: Array,
-    source: Array, hours_id: Array, open_state: Array, bayes: Array, rating: Array, points_by_metre: Array, text: Array, store_end: Array,
+    page: Array, number: int, spans: Array, open_state: Array, literals: Array, literal_end: Array, names: Array, distances: int, stores: Array,
+    things: Array, source: Array, hours_id: Array, bayes: Array, rating: Array, points_by_metre: Array, text: Array, store_end: Array,
     store_text: Array, offer_end: Array, offer_text: Array,
 ) -> Array:  # fmt: skip
-    """Writes the hits of the view of one number, one behind the other.
+    """Writes the hits of the view of one number, one behind the other with a comma between.
 
     spans: shape (hits of the page, 3); of those of this view it is filled with their source and where they begin and end. distances: how
     many there are beside a key in an order. stores, things, text: of each row of the view; rating, bayes, source and hours_id of each store.
@@ -167,7 +180,7 @@ def _items_of_view(
     for hit in range(len(page)):
         if page[hit].number == number:
             store, thing = stores[page[hit].row], things[page[hit].row]
-            size += len(literals) + _DIGITS + store_end[2 * store + 2] - store_end[2 * store]
+            size += 1 + len(literals) + _DIGITS + store_end[2 * store + 2] - store_end[2 * store]
             if has_offer:
                 size += offer_end[thing + 1] - offer_end[thing]
     out, numbers, at = np.empty(size, np.uint8), np.zeros(len(_NAMES), np.int64), 0
@@ -180,6 +193,9 @@ def _items_of_view(
         numbers[_NEAR], numbers[_RATING], numbers[_TEXT_POINTS] = points_by_metre[metres], rating[store], text[row] if has_words else 0
         numbers[_TOTAL] = numbers[_NEAR] + numbers[_RATING] + numbers[_TEXT_POINTS]
         offer_begin, offer_until = (offer_end[thing], offer_end[thing + 1]) if has_offer else (0, 0)
+        if at > 0:
+            out[at] = 44  # ,
+            at += 1
         begin = at
         at = _write(
             out, at, literals, literal_end, names, store_text, store_end[2 * store], store_end[2 * store + 1], store_end[2 * store + 2],

@@ -11,6 +11,7 @@ from uuid import UUID
 from shapely.geometry import MultiPolygon
 
 from ..geo.point import Point
+from ..shelf.snapshot import minutes
 from .ranking import Profile
 
 Kind = Literal["stores", "offers"]
@@ -53,12 +54,17 @@ class Filters:
         # Asked for with every question, and of seventeen fields.
         return hash(astuple(self))
 
+    @cached_property
+    def minute(self) -> int:
+        """The moment of the question in whole minutes since 1970."""
+        return minutes(self.at)
+
     @property
     def asks_of_offers(self) -> bool:
         return self.price_max is not None or self.currency is not None or bool(self.offer_kinds) or self.discount_min is not None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Where:
     """Places within radius_m of the origin and not nearer than min_radius_m, inside the area and in the cells, where they are given.
 
@@ -86,7 +92,7 @@ class Words:
     category_found: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class After:
     """The last hit of the page before: its place in the order and its id. key: see ranking.order_key."""
 
@@ -95,8 +101,10 @@ class After:
     id: UUID
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Question:
+    """Nothing changes it; it is not frozen because one is made for every request, and Python takes four times as long for a frozen one."""
+
     kind: Kind
     where: Where
     filters: Filters

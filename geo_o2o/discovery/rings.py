@@ -34,7 +34,7 @@ def cells_by_nearness(where: Where, origin: Xyz) -> Iterator[tuple[float, int]]:
 
 
 def _around_origin(where: Where, origin: Xyz) -> Iterator[tuple[float, int]]:
-    seen = set()
+    seen = set[int]()
     home = cell_of(where.origin, VERSIONED_RESOLUTION)
     for rings in _DISKS:
         cells, centres = _disk(home, rings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,7 @@ class View:
     stores: of each row, its store; offers: its placement (None where stores are asked for).
     worth: the points by which it is ordered, beside those of its distance: of rating and words together, or the order's key turned round.
     text: points of words, where there are any.
+    made: what others make of the columns and will need again.
     """
 
     snapshot: Snapshot
@@ -38,6 +39,7 @@ class View:
     offers: Array | None
     worth: Array
     text: Array | None
+    made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.stores)
@@ -240,7 +242,7 @@ def _tags_pass(snapshot: Snapshot, filters: Filters) -> list[Array]:
 
 def _offers_pass(snapshot: Snapshot, filters: Filters, *, sample: bool = True) -> Array:
     """Of every placement whether its offer holds at the moment and passes. sample: whether that filter is about offers."""
-    at = minutes(filters.at)
+    at = filters.minute
     passing = (snapshot["valid_from"] <= at) & (snapshot["valid_until"] > at)
     if filters.price_max is not None:
         passing &= (snapshot["price"] != NOTHING) & (snapshot["price"] <= filters.price_max)

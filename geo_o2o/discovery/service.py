@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
-import orjson
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
 from sqlalchemy.exc import OperationalError
@@ -25,12 +24,11 @@ from ..geo.corridors import detours_m
 from ..geo.point import Point
 from ..shelf.queries import credit as credit_of
 from ..shelf.service import NotOnShelf, Shelf, folder_of
-from ..shelf.snapshot import minutes
 from ..sponsorships.queries import sponsored_offers
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
-from .answer import candidate_of
+from .answer import candidate_of, hits_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
 from .items import item_of_row, items_of_hits
 from .models import RankProfile
@@ -43,14 +41,14 @@ from .walk import Walk
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Page:
-    """One page of hits. items: their JSON. last: the place of its last hit, where more follow. credit: of the sources it shows, by source.
+    """One page of hits. items: their JSON with a comma between. last: the place of the last one, where more follow. credit: of their sources.
 
     stale_s: how old the answer may be, where the database is away; None where it is fresh. path: who answered, `shelf` or `database`.
     """
 
-    items: Sequence[bytes]
+    items: bytes
     last: After | None
     credit: Mapping[str, tuple[str, str]]
     radius_m: float
@@ -125,7 +123,7 @@ class Finder:
         hits = Walk(question, find, self._views).page()
         kept = hits.first(question.limit - 1)
         last = kept.place(-1) if len(hits) == question.limit else None
-        items, credit = items_of_hits(kept, profile=question.profile, minute=minutes(question.filters.at))
+        items, credit = items_of_hits(kept, profile=question.profile, minute=question.filters.minute)
         return Page(items, last, credit, question.where.radius_m, stale_s, "shelf")
 
     def _page_from_database(self, question: Question) -> Page:
@@ -141,7 +139,7 @@ class Finder:
         )
 
     def _facets_from_shelf(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
-        return facets_of_views(self._groups(question), names, minute=minutes(question.filters.at))
+        return facets_of_views(self._groups(question), names, minute=question.filters.minute)
 
     def _facets_from_database(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
         with self._database().read() as session:
@@ -170,17 +168,17 @@ class Finder:
         find, _ = self.shelf.open()
         return Walk(question, find, self._views).groups()
 
-    def sponsored(self, question: Question, *, most: int) -> list[bytes]:
+    def sponsored(self, question: Question, *, most: int) -> bytes:
         """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""
         try:
             with self._database().read() as session:
                 paid = sponsored_offers(session, at=question.filters.at)
                 if not paid:
-                    return []
+                    return b""
                 asked = replace(question, only=frozenset(paid), after=None, limit=most)
                 return items_of_ranked(rows_in_order(session, asked)[:most], question)
         except OperationalError:
-            return []
+            return b""
 
     def along(self, question: Question, line: list[Point], *, detour_m: float) -> Page:
         """Offers along a line, with the way out of the way and back as their distance. question: its area is the corridor around the line."""
@@ -204,7 +202,7 @@ class Finder:
         judged = [_judge(row, question) for row in rows]
         passing = [one for one in judged if not one.failed]
         page = self.page(question)
-        needed = orjson.loads(page.items[-1])["score"]["total"] if page.last is not None else None
+        needed = hits_of(page.items)[-1]["score"]["total"] if page.last is not None else None
         return WhyNot(judged, min(passing, key=lambda one: (one.key, one.candidate.distance_m)) if passing else None, needed)
 
 
@@ -313,8 +311,8 @@ def _page_of(ranked: Sequence[Ranked], question: Question, known: Mapping[str, t
     return Page(items_of_ranked(kept, question), last, credit, question.where.radius_m, None, "database")
 
 
-def items_of_ranked(ranked: Sequence[Ranked], question: Question) -> list[bytes]:
-    return [item_of_row(one.row, one.candidate, one.score, profile=question.profile) for one in ranked]
+def items_of_ranked(ranked: Sequence[Ranked], question: Question) -> bytes:
+    return b",".join([item_of_row(one.row, one.candidate, one.score, profile=question.profile) for one in ranked])
 
 
 class OutOfHorizon(InvalidInput):

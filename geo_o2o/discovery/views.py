@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -11,28 +11,30 @@ from flask import Flask, Response, current_app, request
 from xxhash import xxh3_128_hexdigest
 
 from ..auth.access import access
+from ..config import Settings
 from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
 from ..geo.crs import read_point, to_wgs84, written_point
 from ..geo.distance import distance_m
-from ..http import Answer, answer, caller, database, path_id, settings, unless_known, utcnow, with_version
+from ..http import Answer, answer, caller, database, path_id, settings, this_minute, unless_known, utcnow, with_version
 from ..metrics import Counter, Gauge
 from ..offers import queries as offers
 from ..offers.schemas import dump_placement
 from ..offers.service import get_visible_offer
 from ..parsing import NOTES, Blueprint
 from ..shelf.fragments import offer_fragment
+from ..shelf.snapshot import minutes
 from ..stores import queries as stores
 from ..stores.hours import expand
 from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row, point_of
 from . import service
-from .answer import body, changed, suggestions
+from .answer import body, changed, joined, suggestions
 from .counting import dump_clusters, dump_facets, resolution_of_zoom
 from .queries import offers_on_shelf
 from .question import After, Filters, Question, Where
 from .ranking import DEFAULT_PROFILE
-from .reading import LARGEST_RADIUS_M, AreaTooLarge, read_question, read_wide_question, read_words, whole_minute, widens
+from .reading import LARGEST_RADIUS_M, AreaTooLarge, read_question, read_wide_question, read_words, widens
 from .schemas import (
     AlongRequest,
     ClusterList,
@@ -106,8 +108,9 @@ def stores_nearby_in_shape(asked: dict[str, Any]) -> Response:
 def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Response:
     notes = asked.pop(NOTES, {})
     began = time.perf_counter()
-    text, conf, found_by = _asked_as_text(asked, notes, kind), settings(), finder()
-    now = whole_minute(utcnow())
+    text, now, known = _asked_as_text(asked, notes, kind), this_minute(), current_app.extensions
+    conf: Settings = known["settings"]
+    found_by: Finder = known["finder"]
     at, radius_m, after = _position(asked, text, now, secret=conf.secret_key)
     for name in ("open_at", "open_until", "valid_at"):
         if name in asked:
@@ -126,7 +129,7 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
         more = {"count": sum(next(iter(counted.values())).values()), "facets": dump_facets(counted)}
     if asked.get("sponsored"):
         more["sponsored"] = _sponsored(asked, question)
-    response = _answer(asked, question, page, text, more, secret=conf.secret_key)
+    response = _answer(asked, question, page, text, more, at=at, secret=conf.secret_key)
     if (time.perf_counter() - began) * 1_000 > conf.nearby_budget_ms:
         _over_budget.inc()
     return response
@@ -139,8 +142,8 @@ def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -
     """
     if not asked.get("cursor"):
         return now, None, None
-    at, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=secret)
-    return datetime.fromisoformat(at), radius_m, After(key, distance_m, UUID(id_))
+    minute, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=secret)
+    return datetime.fromtimestamp(60 * minute, UTC), radius_m, After(key, distance_m, UUID(id_))
 
 
 def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
@@ -151,23 +154,21 @@ def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]
         fields=asked.get("fields_"),
         explain=profile if asked["explain"] else None,
     )
-    return [{**orjson.loads(one), "label": "sponsored"} for one in paid]
+    return [{**hit, "label": "sponsored"} for hit in paid]
 
 
-def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any], *, secret: str) -> Response:
-    """The page as bytes, with its tag; 304 where the caller has it already."""
-    at, profile = question.filters.at, question.profile
-    items = page.items
+def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, more: dict[str, Any], *, at: datetime, secret: str) -> Response:
+    """The page as bytes, with its tag; 304 where the caller has it already. at: when the first page was asked for."""
+    profile, items, last = question.profile, page.items, page.last
     fields = asked.get("fields_")
     if asked["crs"] != "wgs84" or fields is not None or asked["explain"]:
-        items = changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None)
-    last = page.last
-    position = [at.isoformat(), page.radius_m, last.key, last.distance_m, str(last.id)] if last else None
+        items = joined(changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None))
+    position = [minutes(at), page.radius_m, last.key, last.distance_m, last.id.hex] if last else None
     rest: dict[str, Any] = {
         "next": sign_cursor(position, question=text, secret=secret) if position else None,
-        "at": at,
+        "at": question.filters.at,
         "radius_used_m": page.radius_m,
-        "attribution": [{"source": source, "attribution": words, "licence": licence} for source, (words, licence) in sorted(page.credit.items())],
+        "attribution": [{"source": source, "attribution": credit, "licence": licence} for source, (credit, licence) in sorted(page.credit.items())],
     }
     if "lat" not in asked:
         rest["origin"] = written_point(question.where.origin, asked["crs"])
@@ -201,12 +202,13 @@ def offers_along(asked: dict[str, Any]) -> Response:
     asked |= {"within": line, "width_m": detour_m, "min_radius_m": 0.0, "serves": False}
     text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
     secret = settings().secret_key
-    at, _, after = _position(asked, text, whole_minute(utcnow()), secret=secret)
+    at, _, after = _position(asked, text, this_minute(), secret=secret)
     question = read_question(
         {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
     )
     page = finder().along(question, line, detour_m=detour_m)
-    return _answer(asked, question, page, text, {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {}, secret=secret)
+    more = {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {}
+    return _answer(asked, question, page, text, more, at=at, secret=secret)
 
 
 @blueprint.get("/offers/<offer_id>/why-not")
@@ -219,7 +221,7 @@ def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
     with database().read() as session:
         offer = get_visible_offer(session, path_id(offer_id), caller=caller())
     question = read_question(
-        asked, kind="offers", at=whole_minute(utcnow()), profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")),
+        asked, kind="offers", at=this_minute(), profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")),
         radius_m=None, after=None,
     )  # fmt: skip
     return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids))
@@ -235,7 +237,7 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
     resolution = resolution_of_zoom(asked["zoom"])
     asked = {**asked, "limit": 1, "sort": "points"}
     profile, district = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"))
-    at = whole_minute(utcnow())
+    at = this_minute()
     try:
         question = read_question(asked, kind="stores", at=at, profile=profile, district=district, radius_m=LARGEST_RADIUS_M, after=None)
         found = finder().clusters(question, resolution=resolution)
@@ -257,7 +259,7 @@ def suggest(asked: dict[str, Any]) -> Response:
         return answer({"items": [], "next": None})
     question = Question(
         kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
-        filters=Filters(at=whole_minute(utcnow())), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
+        filters=Filters(at=this_minute()), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
     )  # fmt: skip
     return answer({"items": suggestions(finder().page(question).items, words, typed=asked["q"], most=asked["limit"]), "next": None})
 
@@ -268,7 +270,7 @@ def suggest(asked: dict[str, Any]) -> Response:
 @blueprint.answers(200, StoreShelf)
 def store_shelf(asked: dict[str, Any], store_id: str) -> Response:
     """What a store has to offer at this moment: nothing while it is closed, and nothing that is sold out or over."""
-    at, id_ = whole_minute(utcnow()), path_id(store_id)
+    at, id_ = this_minute(), path_id(store_id)
     with database().read() as session:
         store = get_store(session, id_)
         if not caller().may_see(store.merchant_id):

@@ -30,6 +30,8 @@ Shelf = Callable[[int], Snapshot]
 
 # So many rows are asked at first, for each hit that is wanted, whether they pass.
 _ROWS_PER_HIT = 6
+_FARTHEST_M = int(LONGEST_CHORD_M)
+_NOBODY: frozenset[int] = frozenset()
 
 
 class Walk:
@@ -51,7 +53,7 @@ class Walk:
         self._asks_more = bool(
             self._where.area is not None or self._where.cells or self._where.serves or question.exclude or question.after is not None
         )
-        self._left_out = frozenset(one.int for one in question.exclude)
+        self._left_out = frozenset(one.int for one in question.exclude) if question.exclude else _NOBODY
         if self._where.area is not None:
             shapely.prepare(self._where.area)
 
@@ -105,8 +107,8 @@ class Walk:
 
     def _bound(self, best: int, nearest_m: float) -> int:
         """The smallest order that a row can have which is not nearer. best: the most that any of them is worth."""
-        metres = max(int(nearest_m), 0)
-        points = self._points_by_metre.item(min(metres, int(LONGEST_CHORD_M))) + best
+        metres = int(nearest_m)
+        points = self._points_by_metre.item(min(metres, _FARTHEST_M)) + best
         return (-points << DISTANCE_BITS) + metres
 
     # --- rows ----------------------------------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ class Walk:
         stores = view.stores[rows]
         exact = distances_m(self._where.origin, np.column_stack([view.snapshot["lon"][stores], view.snapshot["lat"][stores]]))
         away = np.rint(exact).astype(np.int64)
-        return exact, away - ((self._points_by_metre[np.minimum(away, int(LONGEST_CHORD_M))] + view.worth[rows]) << DISTANCE_BITS)
+        return exact, away - ((self._points_by_metre[np.minimum(away, _FARTHEST_M)] + view.worth[rows]) << DISTANCE_BITS)
 
     def _inside(self, view: View, rows: Array, metres: Array) -> Array:
         """Of rows near enough, which also lie in the area and the cells, serve the place and are not left out."""
@@ -197,12 +199,12 @@ class Walk:
 
 @cache
 def _points_of_nothing() -> Array:
-    return np.zeros(int(LONGEST_CHORD_M) + 2, dtype=np.int64)
+    return np.zeros(_FARTHEST_M + 2, dtype=np.int64)
 
 
 @cache
 def _points_of_nearness() -> Array:
-    return -np.arange(int(LONGEST_CHORD_M) + 2, dtype=np.int64)
+    return -np.arange(_FARTHEST_M + 2, dtype=np.int64)
 
 
 def _points_by_metre(profile: Profile, sort: Sort) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from shapely.geometry import MultiPolygon, Polygon
 
+from geo_o2o.discovery.answer import hits_of
 from geo_o2o.discovery.items import items_of_hits
 from geo_o2o.discovery.question import After, Filters, Question, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles
@@ -21,7 +21,6 @@ from geo_o2o.discovery.walk import Walk
 from geo_o2o.geo.cells import cell_of
 from geo_o2o.geo.corridors import corridor
 from geo_o2o.geo.point import Point
-from geo_o2o.shelf.snapshot import minutes
 from geo_o2o.stores.categories import with_descendants
 
 from .conftest import NOW, London
@@ -101,8 +100,8 @@ def some_question(chance: random.Random) -> Question:
 
 def by_shelf(london: London, views: Views, question: Question) -> list[tuple[Any, int, int]]:
     hits = Walk(question, london.shelf.open()[0], views).page()
-    items, _ = items_of_hits(hits, profile=question.profile, minute=minutes(question.filters.at))
-    shown = [json.loads(one) for one in items]
+    items, _ = items_of_hits(hits, profile=question.profile, minute=question.filters.minute)
+    shown = hits_of(items)
     return [(hits.place(at).id, one["score"]["total"], one["distance_m"]) for at, one in enumerate(shown)]
 
 

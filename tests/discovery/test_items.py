@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
+from geo_o2o.discovery.answer import hits_of
 from geo_o2o.discovery.hits import Hits, empty_page
 from geo_o2o.discovery.items import item_of_row, items_of_hits
 from geo_o2o.discovery.nearest import DISTANCE_BITS
@@ -103,7 +103,7 @@ def test_hits_of_several_views_come_in_the_order_of_the_page(offers: bool, words
     for at, (number, row) in enumerate(((1, 0), (0, 2), (1, 1), (0, 0), (1, 2))):
         page[at]["order"], page[at]["number"], page[at]["row"] = (-(500 - at) << DISTANCE_BITS) + 100 * at + 7, number, row
     items, credit = items_of_hits(Hits(views, page), profile=PROFILE, minute=minutes(NOW))
-    hits = [json.loads(one) for one in items]
+    hits = hits_of(items)
     assert [hit["distance_m"] for hit in hits] == [7, 107, 207, 307, 407]
     assert [hit.get("store", hit)["name"] for hit in hits] == ["b4b4b4b4", "a1", "b2b2", "a4a4a4a4", "b1"]
     assert [hit.get("store", hit)["open"] for hit in hits] == [True, True, False, True, True]
@@ -122,7 +122,7 @@ def test_hits_of_several_views_come_in_the_order_of_the_page(offers: bool, words
 
 
 def test_no_hits_are_no_items() -> None:
-    assert items_of_hits(Hits([], empty_page(0)), profile=PROFILE, minute=0) == ([], {})
+    assert items_of_hits(Hits([], empty_page(0)), profile=PROFILE, minute=0) == (b"", {})
 
 
 class Columns(SimpleNamespace):

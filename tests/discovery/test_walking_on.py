@@ -6,8 +6,10 @@ import random
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.orm import Session
@@ -134,3 +136,22 @@ def test_pages_of_offers_in_many_stores_are_together_the_whole(ask: Any, session
             walked += page["items"]
             page = ask("offers/nearby", **asked, limit=limit, cursor=page["next"])
         assert walked + page["items"] == whole["items"]
+
+
+def test_open_now_means_the_moment_of_the_first_page_on_every_page(ask: Any, session: Session) -> None:
+    """Also where offers are asked for that hold on another day, on which some of the stores are closed."""
+    day = utcnow() + timedelta(days=3)
+    closed_then = f"Mo-Su 00:00-24:00; {day.astimezone(ZoneInfo('Europe/Helsinki')):%a}"[:-1] + " off"
+    for number in range(6):
+        store = make_store(session, at=north_of(HELSINKI, 10 * number), opening_hours=closed_then if number % 2 else "24/7")
+        make_offer(session, store, title=f"offer {number}")
+    session.commit()
+    asked = {"lat": HELSINKI.lat, "lng": HELSINKI.lon, "open_now": "true", "valid_at": day.isoformat(), "limit": 2}
+    titles: list[str] = []
+    page = ask("offers/nearby", **asked)
+    while True:
+        titles += [hit["title"] for hit in page["items"]]
+        if page["next"] is None:
+            break
+        page = ask("offers/nearby", **asked, cursor=page["next"])
+    assert titles == [f"offer {number}" for number in range(6)]

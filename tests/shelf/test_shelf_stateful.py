@@ -43,7 +43,7 @@ BOUND_S = 1.0
 # Between the moment that SQL answered for the model and that of the commit lie the test's own steps.
 SLACK_S = 0.15
 places = st.sampled_from([Point(HELSINKI.lon + 0.004 * x, HELSINKI.lat + 0.004 * y) for x in range(-4, 5) for y in range(-4, 5)])
-Answer = tuple[bytes, ...]
+Answer = bytes
 
 
 def build_until_killed(settings: Settings, folder: Path) -> None:
@@ -242,7 +242,7 @@ class Workers(RuleBasedStateMachine):
                 page = worker.page(self.question(kind))
                 assert page.stale_s is None
                 self.counted[page.path] += 1
-                found = tuple(page.items)
+                found = page.items
                 right = self.right_between(asked_at - BOUND_S - SLACK_S, time.monotonic(), kind)
                 assert found in right, f"{kind} by {page.path}: {found}\nnone of {right}"
 
@@ -258,7 +258,7 @@ class Workers(RuleBasedStateMachine):
             while (page := worker.page(self.question("stores"))).path != "shelf" and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert page.path == "shelf", self.about(worker)
-            found = tuple(page.items)
+            found = page.items
             assert found == self.history[-1][1]["stores"]
 
     @staticmethod
@@ -278,7 +278,7 @@ class Workers(RuleBasedStateMachine):
         with self.database.read() as session:
             for kind in ("stores", "offers"):
                 asked = self.question(kind)
-                found[kind] = tuple(items_of_ranked(rows_in_order(session, asked)[: asked.limit - 1], asked))
+                found[kind] = items_of_ranked(rows_in_order(session, asked)[: asked.limit - 1], asked)
         return found
 
     @staticmethod
