@@ -17,8 +17,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scale"
 @click.option("--data", type=click.Path(path_type=Path), default=SHARED / "fhrs_uk.parquet", help="Food Hygiene Ratings of the UK.")
 @click.option("--venues", type=click.Path(path_type=Path), default=SHARED / "wof_us_venues.parquet", help="Venues of eleven US states.")
 @click.option("--peers", is_flag=True, help="Also the venues with 1.5 M offers, Redis, memory, freshness and tags; takes some ten minutes.")
-@click.option("--seconds", default=1.0, show_default=True, help="Length of one round of one case.")
-@click.option("--rounds", default=15, show_default=True, help="Rounds; the cases take turns within each.")
+@click.option("--seconds", default=0.3, show_default=True, help="Length of one turn of one case.")
+@click.option("--rounds", default=50, show_default=True, help="Rounds; the cases take turns within each.")
 @click.option("--clients", default=8, show_default=True, help="Connections that ask at the same time; the kernel spreads few of them unevenly.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def nearby(data: Path, venues: Path, peers: bool, seconds: float, rounds: int, clients: int, as_json: bool) -> None:

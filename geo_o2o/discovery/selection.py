@@ -96,22 +96,31 @@ class View:
         return blocks
 
 
+class _Kept(dict[int, View]):
+    """The views of one kind of question, by cell. again: whether anybody asked it again since it was last in line to be forgotten."""
+
+    again = False
+
+
 class Views:
     """Views that were made lately, up to so many bytes; one for each process."""
 
     def __init__(self, most_bytes: int):
         self._most_bytes, self._bytes = most_bytes, 0
-        # By what the view depends on beside its snapshot, then by cell; the filters that were asked longest ago go first.
-        self._kept: OrderedDict[Any, dict[int, View]] = OrderedDict()
+        # By what the view depends on beside its snapshot; who stands first is forgotten first, unless it was asked again: what
+        # everybody asks is not driven out by what one has typed.
+        self._kept: OrderedDict[Any, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def asked(self, question: Question) -> Callable[[Snapshot], View]:
         """What gives the view of each snapshot for a question."""
         key = view_key(question)
         kept = self._kept.get(key)
-        if kept is None:
+        if kept is not None:
+            kept.again = True
+        else:
             with self._lock:
-                kept = self._kept.setdefault(key, {})
+                kept = self._kept.setdefault(key, _Kept())
 
         def of(snapshot: Snapshot) -> View:
             view = kept.get(snapshot.cell)
@@ -121,17 +130,25 @@ class Views:
 
         return of
 
-    def _keep(self, key: Any, kept: dict[int, View], view: View) -> View:
+    def _keep(self, key: Any, kept: _Kept, view: View) -> View:
         with self._lock:
             if self._kept.get(key) is not kept:
                 return view  # forgotten meanwhile
             replaced = kept.get(view.snapshot.cell)
             kept[view.snapshot.cell] = view
             self._bytes += view.size - (replaced.size if replaced else 0)
-            self._kept.move_to_end(key)
             while self._bytes > self._most_bytes:
-                self._bytes -= sum(one.size for one in self._kept.popitem(last=False)[1].values())
+                self._forget_one()
         return view
+
+    def _forget_one(self) -> None:
+        """Forgets the first in line; one that was asked again goes to its end instead."""
+        key, kept = self._kept.popitem(last=False)
+        if kept.again:
+            kept.again = False
+            self._kept[key] = kept
+        else:
+            self._bytes -= sum(one.size for one in kept.values())
 
 
 def view_key(question: Question) -> tuple[Any, ...]:
