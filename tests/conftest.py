@@ -45,6 +45,14 @@ def shared_data(name: str) -> Path:
     return path
 
 
+def vectors(name: str) -> Path:
+    """A folder of published test vectors, or a skip that says what is missing."""
+    path = SHARED / "vectors" / name
+    if not path.exists():
+        pytest.skip(f"needs ../shared/vectors/{name}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
     """A data folder of the suite's own, whose cluster ends with it."""

@@ -83,6 +83,20 @@ def test_the_contract_of_pure_files_knows_every_pure_file() -> None:
     assert listed == {name for name in found if not name.startswith("geo_o2o.geo.")} | {"geo_o2o.geo"}
 
 
+def test_the_verifier_needs_nothing_but_its_one_library() -> None:
+    """It must do without the service whose promises it checks."""
+    allowed = sys.stdlib_module_names | {"cryptography"}
+    for path in (ROOT / "verifier" / "visit_verify").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert {alias.name.split(".")[0] for alias in node.names} <= allowed, path.name
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                assert (node.module or "").split(".")[0] in allowed, f"{path.name} imports {node.module}"
+    own = tomllib.loads((ROOT / "verifier" / "pyproject.toml").read_text())["project"]
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(own["dependencies"]) <= set(whole["dependencies"])
+
+
 def test_the_floors_hold() -> None:
     done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
