@@ -11,7 +11,7 @@ from .db import Database
 from .http import Json, NoSessions, compress
 from .problems import Api, document_problems
 
-_ROOMS_WITH_TABLES = ("auth", "changes", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
+_ROOMS_WITH_TABLES = ("auth", "changes", "ledger", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
 
 
 def import_models() -> None:
@@ -26,6 +26,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .checkins import views as checkins
     from .discovery import views as discovery
     from .districts import views as districts
+    from .ledger import views as ledger
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    for room in (auth, districts, stores, checkins, offers, sponsorships, discovery, maps, ops):
+    for room in (auth, ledger, districts, stores, checkins, offers, sponsorships, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
     compress(app)

@@ -14,6 +14,7 @@ from .config import BadSettings
 from .discovery import commands as discovery
 from .errors import GeoO2OError
 from .ingest import commands as ingest
+from .ledger import commands as ledger
 from .ops import commands as ops
 from .ports import Busy
 from .shelf import commands as shelf
@@ -53,6 +54,7 @@ main.add_command(auth.keys)
 main.add_command(ingest.load)
 main.add_command(discovery.profiles)
 main.add_command(shelf.shelf)
+main.add_command(ledger.log)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,6 +19,7 @@ from ..auth import service as auth
 from ..checkins import service as checkins
 from ..config import Settings
 from ..db import Database
+from ..ledger import service as ledger
 from ..offers import service as offers
 from ..stores import service as stores
 from ..stores.models import OpeningHours
@@ -90,6 +91,12 @@ JOBS = (
         "erase old evidence", 1004,
         lambda session, now, settings: checkins.erase_evidence(session, now=now, keep_days=settings.evidence_days),
     ),
+    Job(
+        "sequence the log", 1005,
+        lambda session, now, settings: ledger.sequence(session, ledger.log_of(settings, ledger.shard_at(now))),
+    ),
+    # After the commit of the job before, never with it: what was published cannot be taken back.
+    Job("publish the log", 1006, lambda session, now, settings: ledger.publish_all(session, settings, now=now)),
 )  # fmt: skip
 # A job that keeps finding work yields to the others after this many batches.
 _MOST_BATCHES = 100

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..auth.access import mark_of, public
 from ..errors import NotFound, Unavailable
 from ..http import database, id_of, utcnow
+from ..ledger.service import trouble_of
 from ..metrics import Counter, Gauge, Histogram
 from ..parsing import Blueprint
 from ..stores.queries import all_attributions
@@ -58,15 +59,18 @@ def ready() -> dict[str, Any]:
     try:
         with database().read() as session:
             state = migration_state(session)
-            known_until = hours_known_until(session) if state.present == state.wanted else None
+            migrated = state.present == state.wanted
+            known_until = hours_known_until(session) if migrated else None
+            log_trouble = trouble_of(session) if migrated else None
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
-    if state.present != state.wanted:
+    if not migrated:
         raise Unavailable(
             f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`", code="not_migrated"
         )
     ran_out = known_until is not None and known_until < utcnow()
     warnings = ["opening hours have run out, so nothing counts as open: is the worker running?"] if ran_out else []
+    warnings += [log_trouble] if log_trouble else []
     shelf = current_app.extensions["finder"].shelf
     on_shelf = shelf.state() if shelf else None
     if on_shelf is not None and on_shelf.trouble:

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from visit_verify.merkle import EMPTY_ROOT, leaf_hash
+from visit_verify.note import Checkpoint
+
+from ..config import Settings
+from ..errors import Conflict, Unavailable
+from . import queries
+from .folder import CHECKPOINT, LogFolder
+from .keys import find_key, make_key
+from .merkle import Frontier
+from .models import LogState
+from .note import SigningKey, signed
+from .tiles import WIDTH, Tile, bundle_path, edge_of, format_bundle, grown_tiles, parse_bundle, root, tile_path, tiles_of
+
+_log = logging.getLogger("geo_o2o")
+# The most entries of one batch: one signature and one commit for all of them.
+MOST_TOGETHER = 5_000
+
+
+class LogFrozen(Unavailable):
+    code = "log_frozen"
+
+
+class NothingToRecover(Conflict):
+    code = "nothing_to_recover"
+
+
+@dataclass(frozen=True)
+class Log:
+    """One shard of the log on this machine. name: what its checkpoints and its signatures go by."""
+
+    shard: str
+    name: str
+    keys: Path
+    folder: LogFolder
+
+
+def shard_at(now: datetime) -> str:
+    """The half-year that entries of a moment belong to."""
+    return f"{now.year}h{1 if now.month <= 6 else 2}"
+
+
+def log_of(settings: Settings, shard: str) -> Log:
+    high_water = Path(settings.log_high_water) if settings.log_high_water else settings.data_dir / "log-high-water"
+    folder = LogFolder(settings.data_dir / "log" / shard, high_water=high_water.with_name(f"{high_water.name}-{shard}"))
+    return Log(shard, f"{settings.log_name}/{shard}", settings.data_dir / "keys", folder)
+
+
+def append(session: Session, *, id_: UUID, entry: bytes) -> None:
+    """Queues an entry with the transaction that it is about; it gets its place soon after the commit. id_: of what it is about."""
+    queries.queue(session, id_=id_, entry=entry)
+
+
+# --- sequencing --------------------------------------------------------------------------------------------------------------
+
+
+def sequence(session: Session, log: Log, *, most: int = MOST_TOGETHER) -> int:
+    """One batch: the entries that have waited longest get their places, and the new head is signed, all in this one transaction.
+
+    Returns how many; 0 also where another sequencer is at work, or where the log is frozen.
+    """
+    state = queries.take_state(session, log.shard)
+    if state is None and queries.find_state(session, log.shard) is None and queries.oldest_queued(session, most=1):
+        queries.add_state(session, shard=log.shard, verifier=str(make_key(log.keys, log.name).verifier), root=EMPTY_ROOT)
+        state = queries.take_state(session, log.shard)
+    if state is None or _frozen(session, log, state):
+        return 0
+    waiting = queries.oldest_queued(session, most=most)
+    if waiting:
+        _give_places(session, log, state, waiting)
+        if queries.take_from_queue(session, [id_ for id_, _ in waiting]) != len(waiting):
+            raise RuntimeError("somebody else took entries from the queue")
+    return len(waiting)
+
+
+def _give_places(session: Session, log: Log, state: LogState, entries: Sequence[tuple[UUID, bytes]]) -> None:
+    key = _key_of(log, state)
+    frontier = Frontier(state.size, tuple(state.frontier))
+    if frontier.root != state.root:
+        raise RuntimeError(f"the head of the log {log.name} is not what it was: the table log_state was changed by hand")
+    read = _reader(session, log.shard)
+    edge = [Tile(level, n, read(level, n, width)) for level, n, width in edge_of(state.size)]
+    leaves = [leaf_hash(entry) for _, entry in entries]
+    grown = frontier.grown(leaves)
+    queries.add_entries(session, shard=log.shard, first=state.size, entries=entries)
+    queries.put_tiles(session, shard=log.shard, tiles=grown_tiles(state.size, edge, leaves))
+    moved = queries.move_state(session, shard=log.shard, epoch=state.epoch, size=grown.size, root=grown.root, frontier=grown.hashes)
+    if moved != 1:
+        raise RuntimeError("somebody else moved the head of the log")
+    note = signed(str(Checkpoint(log.name, grown.size, grown.root)), key)
+    queries.add_checkpoint(session, shard=log.shard, size=grown.size, root=grown.root, note=str(note))
+
+
+def _key_of(log: Log, state: LogState) -> SigningKey:
+    """Raises LogFrozen where this machine has not the key that signed the log so far."""
+    key = find_key(log.keys, log.name)
+    if key is None or str(key.verifier) != state.verifier:
+        raise LogFrozen(f"the log {log.name} is signed by {state.verifier}, and that key is not in {log.keys.name}/: put it back")
+    return key
+
+
+def _reader(session: Session, shard: str) -> Callable[[int, int, int], bytes]:
+    def read(level: int, n: int, width: int) -> bytes:
+        return (queries.find_tile(session, shard=shard, level=level, n=n) or b"")[: width * 32]
+
+    return read
+
+
+# --- a database that forgot --------------------------------------------------------------------------------------------------
+
+
+def _frozen(session: Session, log: Log, state: LogState) -> bool:
+    """Whether nothing may be appended, because more was published than the database knows: it was restored from a backup."""
+    mark = log.folder.high_water()
+    behind = mark is not None and not _has(session, log, state, mark)
+    if behind and not state.frozen:
+        queries.freeze(session, log.shard, frozen=True)
+        _log.error("the log %s is frozen: the database does not know all that was published; run `geo-o2o log recover`", log.name)
+    return behind or state.frozen
+
+
+def _has(session: Session, log: Log, state: LogState, mark: Checkpoint) -> bool:
+    if mark.size > state.size:
+        return False
+    return (state.root if mark.size == state.size else root(mark.size, _reader(session, log.shard))) == mark.root
+
+
+def trouble_of(session: Session) -> str | None:
+    """What keeps the log from growing, and what to do."""
+    frozen = queries.list_shards(session, frozen=True)
+    return f"the log {', '.join(frozen)} was published further than this database knows: run `geo-o2o log recover`" if frozen else None
+
+
+def recover(session: Session, log: Log) -> int:
+    """Takes what was published and is missing in the database from the published files; returns how many entries.
+
+    What waited in the queue and was published before leaves the queue. Raises NothingToRecover; LogFrozen where the files are not those
+    that were published either, or the database has other entries than they: then nothing is changed.
+    """
+    state, mark = queries.take_state(session, log.shard), log.folder.high_water()
+    if state is None or not _frozen(session, log, state):
+        raise NothingToRecover(f"the log {log.name} is not frozen")
+    missing = mark is not None and not _has(session, log, state, mark)
+    entries = _published_entries(log, mark, since=state.size) if mark is not None and missing else []
+    if mark is not None and missing:
+        grown = Frontier(state.size, tuple(state.frontier)).grown(map(leaf_hash, entries))
+        if (grown.size, grown.root) != (mark.size, mark.root):
+            raise LogFrozen(f"the database and the published files together do not give the root of the {mark.size} entries that were published")
+        waiting = queries.queued_among(session, entries)
+        _give_places(session, log, state, [(waiting.get(entry) or uuid4(), entry) for entry in entries])
+        queries.take_from_queue(session, list(waiting.values()))
+    queries.freeze(session, log.shard, frozen=False)
+    return len(entries)
+
+
+def _published_entries(log: Log, mark: Checkpoint, *, since: int) -> list[bytes]:
+    """Raises LogFrozen where a file is missing or was cut."""
+    entries: list[bytes] = []
+    for level, n, width in tiles_of(mark.size, since=since):
+        if level == 0:
+            data = log.folder.read(bundle_path(n, width))
+            try:
+                found = parse_bundle(data or b"")
+            except ValueError:
+                found = []
+            if len(found) != width:
+                raise LogFrozen(f"the published file {bundle_path(n, width)} is missing or was cut: put it back, from a mirror if need be")
+            entries += found[max(since - n * WIDTH, 0) :]
+    return entries
+
+
+# --- publishing --------------------------------------------------------------------------------------------------------------
+
+
+def publish_all(session: Session, settings: Settings, *, now: datetime) -> int:
+    """Every shard that has something new; returns how many entries."""
+    return sum(publish(session, log_of(settings, shard), now=now) for shard in queries.list_shards(session))
+
+
+def publish(session: Session, log: Log, *, now: datetime) -> int:
+    """Writes the newest committed checkpoint, and before it the tiles and bundles it needs, as files.
+
+    The session sees only what is committed, because nothing else may leave. Returns how many entries are shown for the first time.
+    """
+    newest, state = queries.newest_checkpoint(session, log.shard), queries.find_state(session, log.shard)
+    if newest is None or state is None:
+        return 0
+    with log.folder.locked():
+        if _frozen(session, log, state):
+            return 0
+        shown = log.folder.published()
+        before = shown.size if shown else 0
+        if before < newest.size:
+            _write_tiles(session, log, newest.size, since=before)
+            log.folder.raise_high_water(newest.note)
+            log.folder.write(CHECKPOINT, newest.note.encode())
+    queries.mark_published(session, shard=log.shard, size=newest.size, now=now)
+    return max(newest.size - before, 0)
+
+
+def _write_tiles(session: Session, log: Log, size: int, *, since: int) -> None:
+    read = _reader(session, log.shard)
+    for level, n, width in tiles_of(size, since=since):
+        written = {tile_path(level, n, width): read(level, n, width)}
+        if level == 0:
+            first = n * WIDTH
+            written[bundle_path(n, width)] = format_bundle(queries.entries_between(session, shard=log.shard, first=first, end=first + width))
+        for name, data in written.items():
+            log.folder.write(name, data)
+            if width == WIDTH:
+                log.folder.drop_narrower(name)
+
+
+def fetch_from_tables(session: Session, shard: str, name: str) -> bytes:
+    """What the tables hold under a name below the log's address, for the auditor of this very database. Raises KeyError."""
+    kind, _, rest = name.partition("/")
+    if kind == CHECKPOINT:
+        newest = queries.newest_checkpoint(session, shard)
+        if newest is None:
+            raise KeyError(name)
+        return newest.note.encode()
+    level, _, path = rest.partition("/")
+    number, _, part = path.partition(".p/")
+    n, width = int(number.replace("x", "").replace("/", "")), int(part or WIDTH)
+    if level == "entries":
+        return format_bundle(queries.entries_between(session, shard=shard, first=n * WIDTH, end=n * WIDTH + width))
+    return (queries.find_tile(session, shard=shard, level=int(level), n=n) or b"")[: width * 32]
