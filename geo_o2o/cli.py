@@ -18,6 +18,7 @@ from .ledger import commands as ledger
 from .ops import commands as ops
 from .ports import Busy
 from .shelf import commands as shelf
+from .witness import commands as witness
 
 
 class Cli(click.Group):
@@ -55,6 +56,7 @@ main.add_command(ingest.load)
 main.add_command(discovery.profiles)
 main.add_command(shelf.shelf)
 main.add_command(ledger.log)
+main.add_command(witness.witness)
 
 if __name__ == "__main__":
     sys.exit(main())

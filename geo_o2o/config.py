@@ -56,6 +56,9 @@ class Settings:
     view_bytes: int = setting(128_000_000, "what one web process remembers of the filters that were asked lately", "bytes")
     log_name: str = setting("localhost/log", "name of the transparency log: its address without scheme; the half-year is added to it")
     log_high_water: str = setting("", "file that remembers how far the log was published, on another disk than the database; empty: in data_dir")
+    log_policy: str = setting("", "file (C2SP tlog-policy) with the witnesses of the log, their addresses and the quorum; empty: none is asked")
+    witness_name: str = setting("", "name under which this machine signs as a witness of other logs (`geo-o2o witness serve`)")
+    witness_logs: str = setting("", "file with the public keys of the logs that it witnesses, one in each line")
     evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
     worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
 

@@ -47,9 +47,12 @@ DOORS = {
     "ops/logs.py": "names the clock for logging to read",
     "ledger/folder.py": "keeps files",
     "ledger/keys.py": "keeps secrets in files",
+    "ledger/witnesses.py": "asks witnesses over the network",
     "shelf/builder.py": "reads the database and writes files",
     "shelf/everything.py": "runs processes",
     "shelf/files.py": "keeps files",
+    "witness/app.py": "wires the witness, and reads the clock for it",
+    "witness/store.py": "keeps a file",
 }
 
 

@@ -44,7 +44,7 @@ def publish() -> None:
             break
     with database.write() as session:
         shown = service.publish_all(session, settings, now=now)
-        trouble = service.trouble_of(session)
+        trouble = service.trouble_of(session, now=now)
     database.close()
     if trouble:
         raise click.ClickException(trouble)

@@ -75,4 +75,5 @@ class LogCheckpoint(Base):
     size: Mapped[int] = mapped_column(sa.BigInteger)
     root: Mapped[bytes]
     note: Mapped[str] = mapped_column(sa.Text)
+    signed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp())
     published_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))

@@ -118,6 +118,12 @@ def mark_published(session: Session, *, shard: str, size: int, now: datetime) ->
     )
 
 
+def is_unpublished_since(session: Session, moment: datetime) -> bool:
+    """Whether a checkpoint that was signed before a moment is still not published."""
+    query = sa.select(LogCheckpoint.size).where(LogCheckpoint.published_at.is_(None), LogCheckpoint.signed_at < moment)
+    return session.scalar(query.limit(1)) is not None
+
+
 def entries_between(session: Session, *, shard: str, first: int, end: int) -> list[bytes]:
     """The entries from index first up to but not including end."""
     query = sa.select(LogEntry.entry).where(LogEntry.shard == shard, LogEntry.index >= first, LogEntry.index < end).order_by(LogEntry.index)

@@ -3,16 +3,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
 from visit_verify.merkle import EMPTY_ROOT, leaf_hash
-from visit_verify.note import Checkpoint
+from visit_verify.note import Checkpoint, Note, parse_note
+from visit_verify.policy import BadPolicy, Policy, parse_policy
 
-from ..config import Settings
+from ..config import BadSettings, Settings
 from ..errors import Conflict, Unavailable
 from . import queries
 from .folder import CHECKPOINT, LogFolder
@@ -20,11 +21,14 @@ from .keys import find_key, make_key
 from .merkle import Frontier
 from .models import LogState
 from .note import SigningKey, signed
-from .tiles import WIDTH, Tile, bundle_path, edge_of, format_bundle, grown_tiles, parse_bundle, root, tile_path, tiles_of
+from .tiles import WIDTH, Tile, bundle_path, consistency_path, edge_of, format_bundle, grown_tiles, parse_bundle, root, tile_path, tiles_of
+from .witnesses import WitnessAhead, cosigned
 
 _log = logging.getLogger("geo_o2o")
 # The most entries of one batch: one signature and one commit for all of them.
 MOST_TOGETHER = 5_000
+# What was signed and is not published by then has somebody look.
+_ALARM = timedelta(seconds=60)
 
 
 class LogFrozen(Unavailable):
@@ -37,12 +41,13 @@ class NothingToRecover(Conflict):
 
 @dataclass(frozen=True)
 class Log:
-    """One shard of the log on this machine. name: what its checkpoints and its signatures go by."""
+    """One shard of the log on this machine. name: what its checkpoints and its signatures go by. policy: its witnesses, if any."""
 
     shard: str
     name: str
     keys: Path
     folder: LogFolder
+    policy: Policy | None = None
 
 
 def shard_at(now: datetime) -> str:
@@ -51,9 +56,14 @@ def shard_at(now: datetime) -> str:
 
 
 def log_of(settings: Settings, shard: str) -> Log:
+    """Raises BadSettings where the file that names the witnesses cannot be read."""
     high_water = Path(settings.log_high_water) if settings.log_high_water else settings.data_dir / "log-high-water"
     folder = LogFolder(settings.data_dir / "log" / shard, high_water=high_water.with_name(f"{high_water.name}-{shard}"))
-    return Log(shard, f"{settings.log_name}/{shard}", settings.data_dir / "keys", folder)
+    try:
+        policy = parse_policy(Path(settings.log_policy).read_text(encoding="utf-8")) if settings.log_policy else None
+    except (OSError, UnicodeDecodeError, BadPolicy) as failure:
+        raise BadSettings(f"GEO_O2O_LOG_POLICY: {failure}") from failure
+    return Log(shard, f"{settings.log_name}/{shard}", settings.data_dir / "keys", folder, policy)
 
 
 def append(session: Session, *, id_: UUID, entry: bytes) -> None:
@@ -121,12 +131,17 @@ def _reader(session: Session, shard: str) -> Callable[[int, int, int], bytes]:
 
 def _frozen(session: Session, log: Log, state: LogState) -> bool:
     """Whether nothing may be appended, because more was published than the database knows: it was restored from a backup."""
-    mark = log.folder.high_water()
+    mark = _mark(log)
     behind = mark is not None and not _has(session, log, state, mark)
     if behind and not state.frozen:
         queries.freeze(session, log.shard, frozen=True)
         _log.error("the log %s is frozen: the database does not know all that was published; run `geo-o2o log recover`", log.name)
     return behind or state.frozen
+
+
+def _mark(log: Log) -> Checkpoint | None:
+    """How far the log was ever published: by the file that is kept elsewhere, or by the folder where that is newer."""
+    return max((one for one in (log.folder.high_water(), log.folder.published()) if one), key=lambda one: one.size, default=None)
 
 
 def _has(session: Session, log: Log, state: LogState, mark: Checkpoint) -> bool:
@@ -135,10 +150,14 @@ def _has(session: Session, log: Log, state: LogState, mark: Checkpoint) -> bool:
     return (state.root if mark.size == state.size else root(mark.size, _reader(session, log.shard))) == mark.root
 
 
-def trouble_of(session: Session) -> str | None:
-    """What keeps the log from growing, and what to do."""
+def trouble_of(session: Session, *, now: datetime) -> str | None:
+    """What keeps the log from growing or from being seen, and what to do."""
     frozen = queries.list_shards(session, frozen=True)
-    return f"the log {', '.join(frozen)} was published further than this database knows: run `geo-o2o log recover`" if frozen else None
+    if frozen:
+        return f"the log {', '.join(frozen)} was published further than this database knows: run `geo-o2o log recover`"
+    if queries.is_unpublished_since(session, now - _ALARM):
+        return f"the log has not been published for {_ALARM.total_seconds():.0f} s: is the worker running, is its disk full, do its witnesses answer?"
+    return None
 
 
 def recover(session: Session, log: Log) -> int:
@@ -147,7 +166,7 @@ def recover(session: Session, log: Log) -> int:
     What waited in the queue and was published before leaves the queue. Raises NothingToRecover; LogFrozen where the files are not those
     that were published either, or the database has other entries than they: then nothing is changed.
     """
-    state, mark = queries.take_state(session, log.shard), log.folder.high_water()
+    state, mark = queries.take_state(session, log.shard), _mark(log)
     if state is None or not _frozen(session, log, state):
         raise NothingToRecover(f"the log {log.name} is not frozen")
     missing = mark is not None and not _has(session, log, state, mark)
@@ -202,10 +221,30 @@ def publish(session: Session, log: Log, *, now: datetime) -> int:
         before = shown.size if shown else 0
         if before < newest.size:
             _write_tiles(session, log, newest.size, since=before)
+            # Before anybody outside sees it, a witness included.
             log.folder.raise_high_water(newest.note)
-            log.folder.write(CHECKPOINT, newest.note.encode())
+            note = _cosigned(session, log, parse_note(newest.note), since=before)
+            if note is None:
+                return 0
+            log.folder.write(CHECKPOINT, str(note).encode())
     queries.mark_published(session, shard=log.shard, size=newest.size, now=now)
     return max(newest.size - before, 0)
+
+
+def _cosigned(session: Session, log: Log, note: Note, *, since: int) -> Note | None:
+    """The note with the signatures of witnesses; None where it must wait for more of them, or where they know another log."""
+    if log.policy is None:
+        return note
+    read = _reader(session, log.shard)
+    try:
+        found = cosigned(note, log.policy, lambda old, new: consistency_path(old, new, read), since=since)
+    except WitnessAhead as failure:
+        queries.freeze(session, log.shard, frozen=True)
+        _log.error("the log %s is frozen: %s; run `geo-o2o log recover` with the files that were published", log.name, failure)
+        return None
+    if found is None:
+        _log.warning("the log %s is not published: too few witnesses have signed", log.name)
+    return found
 
 
 def _write_tiles(session: Session, log: Log, size: int, *, since: int) -> None:

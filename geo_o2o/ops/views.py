@@ -61,7 +61,7 @@ def ready() -> dict[str, Any]:
             state = migration_state(session)
             migrated = state.present == state.wanted
             known_until = hours_known_until(session) if migrated else None
-            log_trouble = trouble_of(session) if migrated else None
+            log_trouble = trouble_of(session, now=utcnow()) if migrated else None
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
     if not migrated:

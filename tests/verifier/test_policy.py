@@ -45,8 +45,6 @@ def test_one_witness_may_be_the_quorum() -> None:
         ({"quorum": ""}, "one line `quorum`"),
         ({"quorum": "quorum none\nquorum none"}, "one line `quorum`"),
         ({"quorum": "quorum nobody"}, "nothing is called nobody"),
-        ({"log": ""}, "a log and an operator"),
-        ({"operator": ""}, "a log and an operator"),
         ({"log": f"log {WITNESSES[0].verifier}"}, "kind 4, expected 1"),
         ({"first": f"witness first {LOG_KEY.verifier}"}, "kind 1, expected 4"),
         ({"first": f"witness first {WITNESSES[1].verifier}"}, "named before"),

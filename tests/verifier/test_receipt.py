@@ -264,6 +264,13 @@ def test_a_key_is_good_for_its_time_in_the_log_only() -> None:
             checked(Visit(), till=f"{till} {limits}")
 
 
+def test_a_policy_that_names_nobody_believes_nothing() -> None:
+    with pytest.raises(BadReceipt, match="not name as an operator's"):
+        checked(Visit(), operator="")
+    with pytest.raises(BadReceipt, match="not signed by the log"):
+        checked(Visit(), log="")
+
+
 def test_a_till_is_good_for_its_own_store_only() -> None:
     with pytest.raises(BadReceipt, match="till that the policy does not name"):
         checked(Visit(), till=f"till {OTHER_STORE} {to_base64url(public_of(TILL_SEED))}")

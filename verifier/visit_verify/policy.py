@@ -44,10 +44,14 @@ class Group:
 
 @dataclass
 class Policy:
-    """operators: by the thumbprint of the key. tills: by store and thumbprint. quorum: the name of a witness or a group, None for none."""
+    """operators: by the thumbprint of the key. tills: by store and thumbprint. urls: where witnesses are asked, by name.
+
+    quorum: the name of a witness or a group, None for none.
+    """
 
     logs: list[VerifierKey] = field(default_factory=list)
     witnesses: dict[str, VerifierKey] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     quorum: str | None = None
     operators: dict[str, SigningParty] = field(default_factory=dict)
@@ -84,8 +88,6 @@ def parse_policy(text: str) -> Policy:
             raise BadPolicy(f"line {number} of the policy: {failure}") from failure
     if quorums != 1:
         raise BadPolicy("a policy has one line `quorum`; `quorum none` asks for no witness")
-    if not policy.logs or not policy.operators:
-        raise BadPolicy("a policy names a log and an operator at least")
     return policy
 
 
@@ -96,6 +98,7 @@ def _read_line(policy: Policy, words: list[str]) -> None:
         case ["witness", name, key, *url] if len(url) <= 1:
             _check_new(policy, name)
             policy.witnesses[name] = _key(key, COSIGNATURE, policy.witnesses.values())
+            policy.urls.update((name, one) for one in url)
         case ["group", name, least, *members] if members:
             _check_new(policy, name)
             _check_members(policy, members)
