@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from visit_verify.merkle import EMPTY_ROOT, leaf_hash
+from visit_verify.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
 from visit_verify.note import Checkpoint, Note, parse_note
 from visit_verify.policy import BadPolicy, Policy, parse_policy
 
@@ -121,7 +121,7 @@ def _key_of(log: Log, state: LogState) -> SigningKey:
 
 def _reader(session: Session, shard: str) -> Callable[[int, int, int], bytes]:
     def read(level: int, n: int, width: int) -> bytes:
-        return (queries.find_tile(session, shard=shard, level=level, n=n) or b"")[: width * 32]
+        return (queries.find_tile(session, shard=shard, level=level, n=n) or b"")[: width * HASH_BYTES]
 
     return read
 
@@ -273,4 +273,4 @@ def fetch_from_tables(session: Session, shard: str, name: str) -> bytes:
     n, width = int(number.replace("x", "").replace("/", "")), int(part or WIDTH)
     if level == "entries":
         return format_bundle(queries.entries_between(session, shard=shard, first=n * WIDTH, end=n * WIDTH + width))
-    return (queries.find_tile(session, shard=shard, level=int(level), n=n) or b"")[: width * 32]
+    return (queries.find_tile(session, shard=shard, level=int(level), n=n) or b"")[: width * HASH_BYTES]
