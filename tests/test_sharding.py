@@ -34,6 +34,7 @@ ALLOWED = {
     r"FROM store_districts\s+WHERE store_districts\.district_id =": "a changed district asks which stores it held, once a change",
     r"FROM incoming|INTO incoming|UPDATE incoming|incoming i|incoming_basemap": "a load compares the rows of a whole source, in one transaction",
     r"FROM check_ins\s+WHERE check_ins\.merchant_id|FROM check_ins ORDER BY|FROM check_ins GROUP BY": "a merchant's or the operator's report over all its stores",
+    r"SELECT DISTINCT shard_cell FROM cell_versions": "a map of half the world asks which shards there are",
     r"DELETE FROM check_in_evidence WHERE": "the worker erases what is old, everywhere",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",

@@ -20,13 +20,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ..db import Statement
-from ..geo.cells import shard_cells_of_circle
+from ..geo.bounds import WHOLE_EARTH_M
+from ..geo.cells import LARGEST_COVER_M, shard_cells_of_circle
 from ..geo.ids import shard_of
 from ..shelf.queries import OFFER_COLUMNS, STORE_COLUMNS
 from ..stores.categories import codes_by_id
+from ..stores.words import least_match
 from . import conditions
 from .models import RankProfile
-from .question import Question
+from .question import Question, Where
 from .ranking import MILLI, Profile, reach_m
 
 # Rows that the index hands over first, so many times the page: enough for a good bound, where filters take half of them or fewer.
@@ -183,12 +185,37 @@ def verdicts_of(row: Mapping[str, Any]) -> dict[str, bool]:
     return {name.removeprefix(_JUDGED): bool(value) for name, value in row.items() if name.startswith(_JUDGED)}
 
 
-def clusters(session: Session, question: Question, *, shard_cells: Sequence[int], resolution: int) -> Sequence[Any]:
+def clusters(session: Session, question: Question, *, resolution: int) -> Sequence[Any]:
     """How many stores of an area pass, by cell."""
-    parameters = {**_parameters(replace(question, where=replace(question.where, radius_m=1.0))), "shard_cells": list(shard_cells)}
-    passing = " AND ".join(["s.status = 'live'", "s.shard_cell = ANY(:shard_cells)", *conditions.conditions_of(question).values()])
-    text = f"SELECT h3_parent(s.cell, {int(resolution)}) AS cell, count(*) AS number FROM stores s WHERE {passing} GROUP BY 1 ORDER BY 1"
+    where, words = question.where, question.words
+    passing = ["s.status = 'live'", "s.shard_cell = ANY(:shard_cells)", *conditions.conditions_of(question).values()]
+    parameters = _parameters(replace(question, where=replace(where, radius_m=min(where.radius_m, LARGEST_COVER_M))))
+    parameters |= {"radius_m": where.radius_m, "shard_cells": _shard_cells_within(session, where)}
+    if where.radius_m < WHOLE_EARTH_M:
+        passing.append("ST_Distance(s.location, CAST(:origin AS geography)) <= :radius_m")
+    if where.min_radius_m > 0:
+        passing.append("ST_Distance(s.location, CAST(:origin AS geography)) >= :min_radius_m")
+    if words is not None:
+        passing.append(
+            "((s.search_grams && CAST(:grams AS integer[])"
+            " AND (SELECT count(*) FROM unnest(CAST(:grams AS integer[])) AS wanted WHERE wanted = ANY(s.search_grams)) >= :least_grams)"
+            " OR s.category_id = ANY(CAST(:word_categories AS smallint[])))"
+        )
+        parameters |= {
+            "grams": list(words.grams), "least_grams": least_match(len(words.grams)), "word_categories": [id_ for id_, _ in words.category_found],
+        }  # fmt: skip
+    filters = " AND ".join(passing)
+    text = f"SELECT h3_parent(s.cell, {int(resolution)}) AS cell, count(*) AS number FROM stores s WHERE {filters} GROUP BY 1 ORDER BY 1"
     return session.execute(sa.text(text), {name: value for name, value in parameters.items() if f":{name}" in text}).all()
+
+
+def _shard_cells_within(session: Session, where: Where) -> Sequence[int]:
+    """The shards of a shape; of half the world all that ever held anything."""
+    assert where.around is not None
+    middle, around_m = where.around
+    if min(around_m, where.radius_m) > LARGEST_COVER_M:
+        return session.scalars(sa.text("SELECT DISTINCT shard_cell FROM cell_versions")).all()
+    return shard_cells_of_circle(*((where.origin, where.radius_m) if where.radius_m < around_m else (middle, around_m)))
 
 
 def offers_on_shelf(session: Session, store_id: UUID, *, at: datetime) -> Sequence[Any]:

@@ -14,7 +14,7 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from ..errors import InvalidInput
-from ..geo.bounds import Bounds
+from ..geo.bounds import WHOLE_EARTH_M, Bounds
 from ..geo.cells import CELL_RADIUS_EDGES, centre_of, edge_m, resolution_of
 from ..geo.corridors import corridor
 from ..geo.crs import Crs, to_wgs84
@@ -68,12 +68,19 @@ def read_question(
     )  # fmt: skip
 
 
-def read_wide_question(asked: Mapping[str, Any], *, at: datetime, profile: Profile) -> Question:
-    """A question about a box of any size, without a distance: for counting alone."""
-    bounds: Bounds = asked["bbox"]
-    area = MultiPolygon([box(part.west, part.south, part.east, part.north) for part in bounds.parts()])
-    where = Where(bounds.circle()[0], USUAL_RADIUS_M, area=area, around=bounds.circle())
-    return Question(kind="stores", where=where, filters=read_filters(asked, at=at, origin=where.origin), profile=profile)
+def read_wide_question(asked: Mapping[str, Any], *, at: datetime, profile: Profile, district: MultiPolygon | None) -> Question:
+    """The same for shapes of any size: for counting alone. Without a radius nothing is too far."""
+    crs: Crs = asked["crs"]
+    area, cells = _area(asked, district, crs), tuple(asked.get("cells", ()))
+    around = circle_of(area, cells)
+    origin = to_wgs84(Point(asked["lng"], asked["lat"]), crs) if "lat" in asked else around[0]
+    where = Where(
+        origin, _radius(asked) or WHOLE_EARTH_M, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"], around=around
+    )  # fmt: skip
+    return Question(
+        kind="stores", where=where, filters=read_filters(asked, at=at, origin=origin), profile=profile, words=read_words(asked.get("q")),
+        exclude=frozenset(asked.get("exclude_", ())),
+    )  # fmt: skip
 
 
 def widens(asked: Mapping[str, Any]) -> bool:
@@ -148,13 +155,19 @@ def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radiu
             message = f"the shape lies {farthest_m / 1000:.0f} km from the point; ask for at most {LONGEST_CHORD_M / 1000:.0f}"
             raise AreaTooLarge(message, code="area_too_far", errors={"within": [message]})
     assert origin is not None  # the schema asks for a point or a shape
-    if "radius_m" in asked:
-        reach_m = min(float(asked["radius_m"]), farthest_m)
-    elif "walk_min" in asked:
-        reach_m = min(float(asked["walk_min"] * WALKING_M_PER_MIN), farthest_m)
+    wanted_m = _radius(asked)
+    if wanted_m is not None:
+        reach_m = min(wanted_m, farthest_m)
     else:
         reach_m = radius_m or (farthest_m if area is not None or cells else USUAL_RADIUS_M)
     return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"], around=around)
+
+
+def _radius(asked: Mapping[str, Any]) -> float | None:
+    """How far to look in metres, where somebody said so."""
+    if "radius_m" in asked:
+        return float(asked["radius_m"])
+    return float(asked["walk_min"] * WALKING_M_PER_MIN) if "walk_min" in asked else None
 
 
 def _check_order(asked: Mapping[str, Any], kind: Kind) -> None:

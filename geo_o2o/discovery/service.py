@@ -18,8 +18,7 @@ from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
 from ..errors import Conflict, InvalidInput, Unavailable
-from ..geo.bounds import Bounds
-from ..geo.cells import parent, shard_cells_of_bounds
+from ..geo.cells import parent
 from ..geo.corridors import detours_m
 from ..geo.point import Point
 from ..shelf.queries import credit as credit_of
@@ -157,11 +156,10 @@ class Finder:
         with self._database().read() as session:
             return Counter(parent(one.row["cell"], resolution) for one in every_ranked(session, question))
 
-    def wide_clusters(self, question: Question, bounds: Bounds, *, resolution: int) -> Mapping[int, int]:
-        """The same for a box of any size up to that of a country: always from the database, and without words."""
+    def wide_clusters(self, question: Question, *, resolution: int) -> Mapping[int, int]:
+        """The same for shapes of any size: always from the database."""
         with self._database().read() as session:
-            rows = queries.clusters(session, question, shard_cells=shard_cells_of_bounds(bounds), resolution=resolution)
-        return {row.cell: row.number for row in rows}
+            return {row.cell: row.number for row in queries.clusters(session, question, resolution=resolution)}
 
     def _groups(self, question: Question) -> list[tuple[View, Any]]:
         assert self.shelf is not None

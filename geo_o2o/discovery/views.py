@@ -61,6 +61,8 @@ _SHOWN_DAYS = 7
 _STORES, _OFFERS, _CLUSTERS = NearbyRequest(), OffersRequest(), ClustersRequest()
 # How much of an answer is shown, and how; the rest says what is asked.
 _NOT_ASKED = frozenset({"cursor", "limit", "explain", "fields_", "facets", "sponsored", "lat", "lng"})
+# Names of moments, and of shapes.
+_MOMENTS, _SHAPES = frozenset({"open_at", "open_until", "valid_at"}), frozenset({"bbox", "within", "district", "cells"})
 # Hits from which suggestions are made.
 _LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
@@ -112,9 +114,7 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     conf: Settings = known["settings"]
     found_by: Finder = known["finder"]
     at, radius_m, after = _position(asked, text, now, secret=conf.secret_key)
-    for name in ("open_at", "open_until", "valid_at"):
-        if name in asked:
-            service.check_moment(asked[name], field=name, now=now, horizon_d=conf.hours_horizon_d)
+    _check_moments(asked, now=now)
     profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"))
     question = read_question(
         asked, kind=kind, at=at, profile=profile, district=district, radius_m=radius_m, after=after, notes=notes
@@ -133,6 +133,12 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     if (time.perf_counter() - began) * 1_000 > conf.nearby_budget_ms:
         _over_budget.inc()
     return response
+
+
+def _check_moments(asked: dict[str, Any], *, now: datetime) -> None:
+    """Raises OutOfHorizon."""
+    for name in _MOMENTS.intersection(asked):
+        service.check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
 
 
 def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -> tuple[datetime, float | None, After | None]:
@@ -201,8 +207,9 @@ def offers_along(asked: dict[str, Any]) -> Response:
     line, detour_m = [to_wgs84(point, asked["crs"]) for point in asked.pop("line")], asked.pop("detour_m")
     asked |= {"within": line, "width_m": detour_m, "min_radius_m": 0.0, "serves": False}
     text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
-    secret = settings().secret_key
-    at, _, after = _position(asked, text, this_minute(), secret=secret)
+    secret, now = settings().secret_key, this_minute()
+    _check_moments(asked, now=now)
+    at, _, after = _position(asked, text, now, secret=secret)
     question = read_question(
         {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
     )
@@ -236,15 +243,16 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
     asked.pop(NOTES, None)
     resolution = resolution_of_zoom(asked["zoom"])
     asked = {**asked, "limit": 1, "sort": "points"}
-    profile, district = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"))
-    at = this_minute()
+    profile, district, at = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district")), this_minute()
+    _check_moments(asked, now=at)
+    # Where there is a shape it says how far.
+    radius_m = LARGEST_RADIUS_M if _SHAPES.isdisjoint(asked) else None
     try:
-        question = read_question(asked, kind="stores", at=at, profile=profile, district=district, radius_m=LARGEST_RADIUS_M, after=None)
-        found = finder().clusters(question, resolution=resolution)
+        question = read_question(asked, kind="stores", at=at, profile=profile, district=district, radius_m=radius_m, after=None)
     except AreaTooLarge:
-        if "bbox" not in asked or "q" in asked or asked["crs"] != "wgs84":
-            raise
-        found = finder().wide_clusters(read_wide_question(asked, at=at, profile=profile), asked["bbox"], resolution=resolution)
+        found = finder().wide_clusters(read_wide_question(asked, at=at, profile=profile, district=district), resolution=resolution)
+    else:
+        found = finder().clusters(question, resolution=resolution)
     return {"items": dump_clusters(found, crs=asked["crs"]), "next": None, "resolution": resolution}
 
 

@@ -49,6 +49,11 @@ def is_match(found: int, asked: int) -> bool:
     return OF * found >= NEEDED * asked
 
 
+def least_match(asked: int) -> int:
+    """The fewest of the asked grams that are enough."""
+    return -(-NEEDED * asked // OF)
+
+
 def fold(text: str) -> str:
     """Small letters without accents; full-width as half-width, katakana as hiragana."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
