@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
@@ -309,7 +310,9 @@ class JudgedStore(ma.Schema):
     name = ma.fields.String()
     distance_m = ma.fields.Integer()
     total = ma.fields.Integer()
-    failed = ma.fields.List(ma.fields.String(), metadata={"description": "the filters that it does not pass, by the names of the parameters"})
+    failed = ma.fields.List(
+        ma.fields.String(), metadata={"description": "what it does not pass, by the names of the parameters; `valid`: it does not hold now"}
+    )
 
 
 class WhyNotResponse(ma.Schema):
@@ -319,8 +322,8 @@ class WhyNotResponse(ma.Schema):
     reason = ma.fields.String(
         metadata={"description": "`shown`, `not_live`, `sold_out`, `filtered`, `excluded_by_page` (points lacked) or `no_live_store`"}
     )
-    lacking = ma.fields.Integer(allow_none=True, metadata={"description": "points that it lacks to reach the page"})
-    needed = ma.fields.Integer(allow_none=True, metadata={"description": "points of the last hit of the page, where the page is full"})
+    lacking = ma.fields.Integer(allow_none=True, metadata={"description": "with sort=points: points that it lacks to reach the page"})
+    needed = ma.fields.Integer(allow_none=True, metadata={"description": "with sort=points: those of the last hit of a full page"})
     stores = ma.fields.List(ma.fields.Nested(JudgedStore))
 
 
@@ -352,7 +355,23 @@ def dump_intervals(intervals: list[tuple[datetime, datetime]]) -> list[dict[str,
     return [{"start": start, "end": end} for start, end in intervals]
 
 
-def dump_why_not(offer: Offer, found: WhyNot) -> dict[str, Any]:
+# What filters are called inside where that is not the name of one parameter.
+_PARAMETERS = {
+    "tags_any": ("tags",), "min_rating_milli": ("min_rating",), "brands": ("brand",), "chains": ("chain",), "price_bands": ("price_band",),
+    "offer_kinds": ("offer_kind",), "open": ("open_now", "open_at", "open_until", "meal"), "valid": ("valid_at",),
+    "within": ("bbox", "within", "district"), "radius_m": ("radius_m", "walk_min"),
+}  # fmt: skip
+
+
+def _parameters_of(failed: Sequence[str], asked: Mapping[str, Any]) -> list[str]:
+    """The parameters behind filters; what nobody asked for by name (that an offer holds now) keeps its own."""
+    found = []
+    for name in failed:
+        found += [one for one in _PARAMETERS.get(name, (name,)) if asked.get(one)] or [name]
+    return found
+
+
+def dump_why_not(offer: Offer, found: WhyNot, *, asked: Mapping[str, Any]) -> dict[str, Any]:
     best, needed = found.best, found.needed
     lacking = None if best is None or needed is None else max(needed - best.score.total, 0)
     if offer.status != "live" or offer.stock == 0:
@@ -362,11 +381,15 @@ def dump_why_not(offer: Offer, found: WhyNot) -> dict[str, Any]:
     elif best is None:
         reason = "filtered"
     else:
-        reason = "excluded_by_page" if lacking else "shown"
+        reason = "shown" if found.shown else "excluded_by_page"
+    judged = sorted(found.stores, key=lambda one: (len(one.failed), one.key, one.candidate.distance_m))
     return {
         "offer_id": offer.id, "status": offer.status, "shown": reason == "shown", "reason": reason, "lacking": lacking, "needed": needed,
         "stores": [
-            {"id": one.store_id, "name": one.store_name, "distance_m": one.candidate.distance_m, "total": one.score.total, "failed": list(one.failed)}
-            for one in sorted(found.stores, key=lambda one: (len(one.failed), one.key, one.candidate.distance_m))
+            {
+                "id": one.store_id, "name": one.store_name, "distance_m": one.candidate.distance_m, "total": one.score.total,
+                "failed": _parameters_of(one.failed, asked),
+            }
+            for one in judged
         ],
     }  # fmt: skip

@@ -27,7 +27,7 @@ from ..sponsorships.queries import sponsored_offers
 from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
-from .answer import candidate_of, hits_of
+from .answer import candidate_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
 from .items import item_of_row, items_of_hits
 from .models import RankProfile
@@ -193,15 +193,19 @@ class Finder:
         found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
         return _page_of(_once(found, question)[: question.limit], question, known)
 
-    def why_not(self, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID]) -> WhyNot:
-        """For one live offer: which filters its stores fail, or how many points it lacks for the page."""
+    def why_not(self, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID], widen: bool) -> WhyNot:
+        """For one live offer: which filters its stores fail, or how many points it lacks for the page. widen: see page."""
+        page = self.page(question, widen=widen)
+        asked = replace(question, where=replace(question.where, radius_m=page.radius_m))
         with self._database().read() as session:
-            rows = queries.placements_judged(session, question, offer_id, store_ids=store_ids)
-        judged = [_judge(row, question) for row in rows]
-        passing = [one for one in judged if not one.failed]
-        page = self.page(question)
-        needed = hits_of(page.items)[-1]["score"]["total"] if page.last is not None else None
-        return WhyNot(judged, min(passing, key=lambda one: (one.key, one.candidate.distance_m)) if passing else None, needed)
+            rows = queries.placements_judged(session, asked, offer_id, store_ids=store_ids)
+        judged = [_judge(row, asked) for row in rows]
+        best = min((one for one in judged if not one.failed), key=lambda one: (one.key, one.candidate.distance_m), default=None)
+        if best is None or page.last is None:
+            return WhyNot(judged, best, best is not None, None)
+        last = page.last
+        shown = (best.key, best.candidate.distance_m, offer_id) <= (last.key, last.distance_m, last.id)
+        return WhyNot(judged, best, shown, -last.key if question.sort == "points" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +222,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class WhyNot:
-    """best: the store at which the offer would stand, None where it passes in none. needed: points of the page's last hit, where it is full."""
+    """best: the store at which the offer would stand, None where it passes in none. shown: whether it is on the page.
+
+    needed: points of the page's last hit, where the page is full and ordered by points.
+    """
 
     stores: Sequence[Judged]
     best: Judged | None
+    shown: bool
     needed: int | None
 
 

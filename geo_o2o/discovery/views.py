@@ -225,13 +225,15 @@ def offers_along(asked: dict[str, Any]) -> Response:
 def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
     """Why an offer is not on the first page of a question: the filter it fails, or the points it lacks."""
     asked.pop(NOTES, None)
+    now = this_minute()
+    _check_moments(asked, now=now)
     with database().read() as session:
         offer = get_visible_offer(session, path_id(offer_id), caller=caller())
     question = read_question(
-        asked, kind="offers", at=this_minute(), profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")),
-        radius_m=None, after=None,
+        asked, kind="offers", at=now, profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")), radius_m=None,
+        after=None,
     )  # fmt: skip
-    return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids))
+    return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids, widen=widens(asked)), asked=asked)
 
 
 @blueprint.get("/clusters")

@@ -209,11 +209,11 @@ def test_why_an_offer_is_not_there(ask: Any, app_api: Api, admin_api: Api, sessi
         return response.get_json()
 
     assert (why()["reason"], why()["shown"]) == ("shown", True)
-    filtered = why(price_max=500, open_now="true")
+    filtered = why(price_max=500, open_now="true", radius_m=2_000)
     assert filtered["reason"] == "filtered"
     assert {one["name"]: set(one["failed"]) for one in filtered["stores"]} == {
-        "near": {"price_max", "open"},
-        "far": {"price_max", "open", "radius_m"},
+        "near": {"price_max", "open_now"},
+        "far": {"price_max", "open_now", "radius_m"},
     }
     lacking = why(radius_m=5_000, limit=3, min_radius_m=10)
     assert lacking["reason"] in ("shown", "excluded_by_page")
@@ -223,6 +223,64 @@ def test_why_an_offer_is_not_there(ask: Any, app_api: Api, admin_api: Api, sessi
     assert admin_api.patch(f"/v1/offers/{offer.id}", {"status": "paused"}, version=1).status_code == 200
     assert why()["reason"] == "not_live"
     problem_of(app_api.get("/v1/offers/00000000-0000-8000-8000-000000000000/why-not", **HERE), 404, "not_found")
+
+
+@pytest.mark.parametrize("sort", ["points", "distance", "rating", "price", "ending_soon"])
+def test_why_not_knows_the_page_in_every_order(ask: Any, app_api: Api, session: Session, sort: str) -> None:
+    now = utcnow()
+    for n in range(24):
+        stores = [make_store(session, at=at(60 * (n % 6) + 900 * m, 50 * (n % 5)), rating=(9 * (n % 5 + 1), 9)) for m in range(1 + n % 2)]
+        make_offer(session, *stores, title=str(n), price_minor=100 * (n % 7 + 1), valid_until=now + timedelta(days=n % 4 + 1))
+    session.commit()
+    asked = {**HERE, "sort": sort, "currency": "EUR"}
+    everything = ask("offers/nearby", **asked, limit=100)["items"]
+    assert len(everything) == 24
+    shown = {hit["id"] for hit in ask("offers/nearby", **asked, limit=9)["items"]}
+    for hit in everything:
+        found = app_api.get(f"/v1/offers/{hit['id']}/why-not", **asked, limit=9).get_json()
+        assert found["shown"] == (hit["id"] in shown)
+        assert found["reason"] == ("shown" if hit["id"] in shown else "excluded_by_page")
+        assert (found["needed"] is None) == (sort != "points")
+
+
+def test_why_not_looks_as_far_as_nearby_does(ask: Any, app_api: Api, session: Session) -> None:
+    offer = make_offer(session, make_store(session, at=at(3_000, 0)))
+    session.commit()
+    asked = {"lat": HELSINKI.lat, "lng": HELSINKI.lon}
+    assert ask("offers/nearby", **asked)["radius_used_m"] == 4_000
+    assert app_api.get(f"/v1/offers/{offer.id}/why-not", **asked).get_json()["shown"]
+
+
+def test_why_not_names_the_parameters_that_were_sent(app_api: Api, session: Session) -> None:
+    store = make_store(session, opening_hours="off", now=utcnow(), brand="Other")
+    offer = make_offer(session, store)
+    session.commit()
+    low, high = at(500, 500), at(900, 900)
+    for name, value in {
+        "tags": "wifi", "tags_all": "wifi", "min_rating": 4.9, "brand": "Kotipizza", "chain": "kesko", "price_band": 4, "offer_kind": "group",
+        "open_now": "true", "open_at": (utcnow() + timedelta(days=1)).isoformat(), "meal": "lunch", "valid_at": (utcnow() - timedelta(days=3)).isoformat(),
+        "open_until": (utcnow() + timedelta(hours=2)).isoformat(), "bbox": f"{low.lon},{low.lat},{high.lon},{high.lat}", "category": "shop",
+        "exclude": str(offer.id), "discount_min": 50, "min_rating_count": 10_000, "serves": "true",
+    }.items():  # fmt: skip
+        response = app_api.get(f"/v1/offers/{offer.id}/why-not", **HERE, **{name: value})
+        assert response.status_code == 200, response.text
+        assert response.get_json()["stores"][0]["failed"] == [name], response.text
+
+
+@pytest.mark.parametrize("name", ["open_at", "open_until", "valid_at"])
+def test_a_moment_that_nobody_knows_is_refused_everywhere(app_api: Api, session: Session, name: str) -> None:
+    offer = make_offer(session, make_store(session))
+    session.commit()
+    far = {name: "2040-01-01T00:00Z"}
+    low, high = at(-500, -500), at(500, 500)
+    line = [[HELSINKI.lon, HELSINKI.lat], [HELSINKI.lon + 0.01, HELSINKI.lat]]
+    answers = [
+        app_api.get("/v1/offers/nearby", **HERE, **far), app_api.get("/v1/stores/nearby", **HERE, **far),
+        app_api.get(f"/v1/offers/{offer.id}/why-not", **HERE, **far), app_api.get("/v1/clusters", bbox=f"{low.lon},{low.lat},{high.lon},{high.lat}", **far),
+        app_api("POST", "/v1/offers/along", json={"line": {"type": "LineString", "coordinates": line}, "detour_m": 300, **far}),
+    ]  # fmt: skip
+    for response in answers:
+        problem_of(response, 422, "open_at_out_of_range")
 
 
 def test_paid_places_stand_apart(ask: Any, app_api: Api, admin_api: Api, session: Session) -> None:
