@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,8 @@ class Base(DeclarativeBase):
 
 # A connection that was used a moment ago is trusted; one that rested longer is tried before use, because the server may have restarted.
 _TRUSTED_S = 1.0
+# So long may a statement be under way when the database falls silent, before nobody waits for it any more.
+_LONGEST_SILENCE_S = 1.0
 _PREPARED = "prepared"
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -70,6 +74,28 @@ class Statement:
         return list(dict.fromkeys(_NAMED.findall(self.text)))
 
 
+class _Lines:
+    """The sockets of connections that somebody is using, and since when.
+
+    A server that is stopped and not gone sends nothing, not even an end: whoever waits for its answer would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[int, tuple[int, float]] = {}
+
+    def follow(self, engine: sa.Engine) -> None:
+        sa.event.listen(engine, "checkout", lambda connection, *_: self._used.update({id(connection): (connection.fileno(), time.monotonic())}))
+        for name in ("checkin", "close", "close_detached"):
+            sa.event.listen(engine, name, lambda connection, *_: self._used.pop(id(connection), None))
+
+    def hang_up(self, after_s: float) -> None:
+        """Ends the wait on every line that has been in use for longer: its statement fails as if the server had gone."""
+        for descriptor, since in list(self._used.values()):
+            if time.monotonic() - since > after_s:
+                with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+
 class Database:
     """Engines for a primary and, where there is one, a replica.
 
@@ -81,7 +107,10 @@ class Database:
     away = False
 
     def note(self, away: bool) -> None:
+        """Told by the listener, again and again while the database is silent."""
         self.away = away
+        if away:
+            self._lines.hang_up(_LONGEST_SILENCE_S)
 
     def __init__(self, settings: Settings, *, statement_timeout_ms: int | None = None, lock_timeout_ms: int | None = None):
         options = (
@@ -96,6 +125,8 @@ class Database:
             # The generic plan is the good one here, and PostgreSQL would not believe it: it cannot guess what a box around a point holds.
             options += " -c plan_cache_mode=force_generic_plan"
 
+        self._lines = _Lines()
+
         def engine(url: str) -> sa.Engine:
             made = sa.create_engine(
                 url,
@@ -108,6 +139,7 @@ class Database:
                 },
             )
             sa.event.listen(made, "connect", _remember_plans if settings.prepared else _forget)
+            self._lines.follow(made)
             sa.event.listen(made, "checkin", _note_use)
             sa.event.listen(made, "checkout", _try_rested)
             return made

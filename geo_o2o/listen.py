@@ -33,7 +33,7 @@ class Listener:
 
     told: what to do with each notification of the channel. look: what to do when notifications may have been missed; it asks the
     database itself. noticed: told True when the database falls silent, False when it answers again. heard_at: all that was committed
-    before this moment (time.monotonic) is known; 0 before the first time.
+    before this moment (time.monotonic) is known; 0 before the first time. heard_on: the same moment in seconds since 1970.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Listener:
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._echo: str | None = None
-        self.heard_at = 0.0
+        self.heard_at = self.heard_on = 0.0
         self.away = False
 
     def start(self) -> None:
@@ -122,6 +122,7 @@ class Listener:
             connection.close()
 
     def _hear(self, asked_at: float) -> None:
+        self.heard_on = time.time() - (time.monotonic() - asked_at)
         self.heard_at = asked_at
         if self.away:
             _log.warning("the database answers again")

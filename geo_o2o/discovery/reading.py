@@ -159,7 +159,9 @@ def read_where(asked: Mapping[str, Any], *, district: MultiPolygon | None, radiu
     if wanted_m is not None:
         reach_m = min(wanted_m, farthest_m)
     else:
-        reach_m = radius_m or (farthest_m if area is not None or cells else USUAL_RADIUS_M)
+        # Whoever serves a place may come from far.
+        usual_m = LARGEST_RADIUS_M if asked["serves"] else USUAL_RADIUS_M
+        reach_m = radius_m or (farthest_m if area is not None or cells else usual_m)
     return Where(origin, reach_m, min_radius_m=asked["min_radius_m"], area=area, cells=cells, serves=asked["serves"], around=around)
 
 

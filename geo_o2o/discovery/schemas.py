@@ -248,6 +248,9 @@ class OfferHit(PlacedOffer):
     explain = ma.fields.Nested(HitExplanation, metadata={"description": "with explain=true"})
 
 
+_STALE = "only while the database is away: the moment until which the answer is surely right"
+
+
 class FacetCount(ma.Schema):
     value = ma.fields.Raw(allow_none=True)
     count = ma.fields.Integer()
@@ -267,7 +270,7 @@ class NearbyStores(ma.Schema):
     count = ma.fields.Integer(metadata={"description": "with facets: how many hits there are over all pages"})
     profile = ma.fields.Dict(metadata={"description": "with explain=true: the weights of the profile"})
     sort = ma.fields.String(metadata={"description": "with explain=true: what the list is ordered by"})
-    stale_since = Moment(metadata={"description": "only while the database is away: the moment until which the answer is surely right"})
+    stale_since = Moment(metadata={"description": _STALE})
 
 
 class SponsoredHit(OfferHit):
@@ -290,6 +293,7 @@ class ClusterList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(Cluster))
     next = ma.fields.String(allow_none=True)
     resolution = ma.fields.Integer()
+    stale_since = Moment(metadata={"description": _STALE})
 
 
 class Suggestion(ma.Schema):
@@ -303,6 +307,7 @@ class Suggestion(ma.Schema):
 class SuggestionList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(Suggestion))
     next = ma.fields.String(allow_none=True)
+    stale_since = Moment(metadata={"description": _STALE})
 
 
 class JudgedStore(ma.Schema):

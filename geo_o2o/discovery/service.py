@@ -38,21 +38,31 @@ from .selection import View, Views
 from .walk import Walk
 
 Found = TypeVar("Found")
+_MOST_OUTLINES = 1_000
 
 
 @dataclass(slots=True)
 class Page:
     """One page of hits. items: their JSON with a comma between. last: the place of the last one, where more follow. credit: of their sources.
 
-    stale_s: how old the answer may be, where the database is away; None where it is fresh. path: who answered, `shelf` or `database`.
+    stale_since: until when the answer is surely right, where the database is away; None where it is fresh. path: who answered, `shelf` or
+    `database`.
     """
 
     items: bytes
     last: After | None
     credit: Mapping[str, tuple[str, str]]
     radius_m: float
-    stale_s: float | None
+    stale_since: datetime | None
     path: str
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """How many hits each cell has. stale_since: see Page."""
+
+    counts: Mapping[int, int]
+    stale_since: datetime | None = None
 
 
 class Finder:
@@ -62,6 +72,8 @@ class Finder:
         self._database, self.shelf, self._views = database, shelf, views
         # A profile never changes, so it is read once.
         self._profiles: dict[str, Profile] = built_in_profiles().copy()
+        # Outlines of districts as they were last read, for the time when the database is away.
+        self._outlines: dict[UUID, MultiPolygon] = {}
 
     @classmethod
     def of(cls, settings: Settings, database: Callable[[], Database]) -> Finder:
@@ -76,6 +88,7 @@ class Finder:
     def forget(self) -> None:
         """Everything that was remembered of a database (tests, where another one stands in its place)."""
         self._profiles = built_in_profiles().copy()
+        self._outlines.clear()
         if self.shelf is not None:
             self.shelf.forget()
 
@@ -89,11 +102,23 @@ class Finder:
         return found
 
     def outline(self, district_id: UUID | None) -> MultiPolygon | None:
-        """The area of a district. Raises NotFound."""
+        """The area of a district; while the database is away as it was read last. Raises NotFound."""
         if district_id is None:
             return None
-        with self._database().read() as session:
-            return MultiPolygon(to_shape(get_district(session, district_id).area))
+        remembered = self._outlines.get(district_id)
+        if remembered is not None and self._database().away:
+            return remembered
+        try:
+            with self._database().read() as session:
+                found = MultiPolygon(to_shape(get_district(session, district_id).area))
+        except OperationalError:
+            if remembered is None:
+                raise
+            return remembered
+        if len(self._outlines) >= _MOST_OUTLINES:
+            self._outlines.clear()
+        self._outlines[district_id] = found
+        return found
 
     def page(self, question: Question, *, widen: bool = False) -> Page:
         """The first hits of a question, one less than its limit: the last one only tells whether others follow.
@@ -118,12 +143,12 @@ class Finder:
 
     def _page_from_shelf(self, question: Question) -> Page:
         assert self.shelf is not None
-        find, stale_s = self.shelf.open()
+        find, stale_since = self.shelf.open()
         hits = Walk(question, find, self._views).page()
         kept = hits.first(question.limit - 1)
         last = kept.place(-1) if len(hits) == question.limit else None
         items, credit = items_of_hits(kept, profile=question.profile, minute=question.filters.minute)
-        return Page(items, last, credit, question.where.radius_m, stale_s, "shelf")
+        return Page(items, last, credit, question.where.radius_m, stale_since, "shelf")
 
     def _page_from_database(self, question: Question) -> Page:
         with self._database().read() as session:
@@ -138,60 +163,61 @@ class Finder:
         )
 
     def _facets_from_shelf(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
-        return facets_of_views(self._groups(question), names, minute=question.filters.minute)
+        return facets_of_views(self._groups(question)[0], names, minute=question.filters.minute)
 
     def _facets_from_database(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
         with self._database().read() as session:
             return facets_of_rows((one.row for one in _once(every_ranked(session, question), question)), names)
 
-    def clusters(self, question: Question, *, resolution: int) -> Mapping[int, int]:
+    def clusters(self, question: Question, *, resolution: int) -> Clusters:
         """How many stores each cell has of those that a question finds."""
         return self._either(
-            lambda whole: clusters_of_views(self._groups(whole), resolution=resolution),
+            lambda whole: self._clusters_from_shelf(whole, resolution),
             lambda whole: self._clusters_from_database(whole, resolution),
             _whole(question),
         )
 
-    def _clusters_from_database(self, question: Question, resolution: int) -> Mapping[int, int]:
-        with self._database().read() as session:
-            return Counter(parent(one.row["cell"], resolution) for one in every_ranked(session, question))
+    def _clusters_from_shelf(self, question: Question, resolution: int) -> Clusters:
+        groups, stale_since = self._groups(question)
+        return Clusters(clusters_of_views(groups, resolution=resolution), stale_since)
 
-    def wide_clusters(self, question: Question, *, resolution: int) -> Mapping[int, int]:
+    def _clusters_from_database(self, question: Question, resolution: int) -> Clusters:
+        with self._database().read() as session:
+            return Clusters(Counter(parent(one.row["cell"], resolution) for one in every_ranked(session, question)))
+
+    def wide_clusters(self, question: Question, *, resolution: int) -> Clusters:
         """The same for shapes of any size: always from the database."""
         with self._database().read() as session:
-            return {row.cell: row.number for row in queries.clusters(session, question, resolution=resolution)}
+            return Clusters({row.cell: row.number for row in queries.clusters(session, question, resolution=resolution)})
 
-    def _groups(self, question: Question) -> list[tuple[View, Any]]:
+    def _groups(self, question: Question) -> tuple[list[tuple[View, Any]], datetime | None]:
         assert self.shelf is not None
-        find, _ = self.shelf.open()
-        return Walk(question, find, self._views).groups()
+        find, stale_since = self.shelf.open()
+        return Walk(question, find, self._views).groups(), stale_since
 
-    def sponsored(self, question: Question, *, most: int) -> bytes:
-        """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away."""
+    def sponsored(self, question: Question, *, most: int, along: tuple[list[Point], float] | None = None) -> bytes:
+        """The best of the offers that somebody pays for among those that the question finds. Nothing where the database is away.
+
+        along: a line and the longest detour from it, where that is the distance.
+        """
+        if self._database().away:
+            return b""
         try:
             with self._database().read() as session:
                 paid = sponsored_offers(session, at=question.filters.at)
                 if not paid:
                     return b""
                 asked = replace(question, only=frozenset(paid), after=None, limit=most)
-                return items_of_ranked(rows_in_order(session, asked)[:most], question)
+                ranked = rows_in_order(session, asked) if along is None else rows_along(session, asked, *along)
+                return items_of_ranked(ranked[:most], question)
         except OperationalError:
             return b""
 
     def along(self, question: Question, line: list[Point], *, detour_m: float) -> Page:
         """Offers along a line, with the way out of the way and back as their distance. question: its area is the corridor around the line."""
         with self._database().read() as session:
-            near = every_ranked(session, question)
-            known = credit_of(session)
-        lonlat = np.array([(one.row["lon"], one.row["lat"]) for one in near]).reshape(-1, 2)
-        found = []
-        for one, metres in zip(near, detours_m(line, lonlat) if near else (), strict=True):
-            if metres <= detour_m:
-                candidate = replace(one.candidate, distance_m=round(float(metres)))
-                points = score(candidate, question.profile)
-                found.append(Ranked(one.row, candidate, points, order_key(candidate, points, question.sort)))
-        found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
-        return _page_of(_once(found, question)[: question.limit], question, known)
+            ranked = rows_along(session, question, line, detour_m)[: question.limit]
+            return _page_of(ranked, question, credit_of(session))
 
     def why_not(self, question: Question, offer_id: UUID, *, store_ids: Sequence[UUID], widen: bool) -> WhyNot:
         """For one live offer: which filters its stores fail, or how many points it lacks for the page. widen: see page."""
@@ -271,6 +297,20 @@ def rows_in_order(session: Session, question: Question) -> list[Ranked]:
         by_id = dict(zip((one.id for one in candidates), rows, strict=True))
         return [Ranked(by_id[one.id], one, points, -points.total) for one, points in rank(candidates, question.profile)]
     return _once(every_ranked(session, question), question)
+
+
+def rows_along(session: Session, question: Question, line: list[Point], detour_m: float) -> list[Ranked]:
+    """The same with the way out of the way of a line and back as the distance, up to a longest one."""
+    near = every_ranked(session, question)
+    lonlat = np.array([(one.row["lon"], one.row["lat"]) for one in near]).reshape(-1, 2)
+    found = []
+    for one, metres in zip(near, detours_m(line, lonlat) if near else (), strict=True):
+        if metres <= detour_m:
+            candidate = replace(one.candidate, distance_m=round(float(metres)))
+            points = score(candidate, question.profile)
+            found.append(Ranked(one.row, candidate, points, order_key(candidate, points, question.sort)))
+    found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
+    return _once(found, question)
 
 
 def every_ranked(session: Session, question: Question) -> list[Ranked]:

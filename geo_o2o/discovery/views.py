@@ -16,6 +16,7 @@ from ..cursor import read_cursor, sign_cursor
 from ..errors import NotFound
 from ..geo.crs import read_point, to_wgs84, written_point
 from ..geo.distance import distance_m
+from ..geo.point import Point
 from ..http import Answer, answer, caller, database, path_id, settings, this_minute, unless_known, utcnow, with_version
 from ..metrics import Counter, Gauge
 from ..offers import queries as offers
@@ -152,10 +153,10 @@ def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -
     return datetime.fromtimestamp(60 * minute, UTC), radius_m, After(key, distance_m, UUID(id_))
 
 
-def _sponsored(asked: dict[str, Any], question: Question) -> list[dict[str, Any]]:
+def _sponsored(asked: dict[str, Any], question: Question, *, along: tuple[list[Point], float] | None = None) -> list[dict[str, Any]]:
     profile = question.profile
     paid = changed(
-        finder().sponsored(question, most=asked["sponsored"]),
+        finder().sponsored(question, most=asked["sponsored"], along=along),
         crs=asked["crs"],
         fields=asked.get("fields_"),
         explain=profile if asked["explain"] else None,
@@ -181,8 +182,8 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     if asked["explain"]:
         rest |= {"profile": profile.as_json(), "sort": question.sort}
     rest |= more
-    if page.stale_s is not None:
-        rest["stale_since"] = utcnow() - timedelta(seconds=page.stale_s)
+    if page.stale_since is not None:
+        rest["stale_since"] = page.stale_since
     content = body(items, rest)
     response = Answer(content, content_type="application/json")
     # Of what is shown and of nothing else (decision 0008).
@@ -214,7 +215,7 @@ def offers_along(asked: dict[str, Any]) -> Response:
         {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
     )
     page = finder().along(question, line, detour_m=detour_m)
-    more = {"sponsored": _sponsored(asked, question)} if asked["sponsored"] else {}
+    more = {"sponsored": _sponsored(asked, question, along=(line, detour_m))} if asked["sponsored"] else {}
     return _answer(asked, question, page, text, more, at=at, secret=secret)
 
 
@@ -255,7 +256,8 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
         found = finder().wide_clusters(read_wide_question(asked, at=at, profile=profile, district=district), resolution=resolution)
     else:
         found = finder().clusters(question, resolution=resolution)
-    return {"items": dump_clusters(found, crs=asked["crs"]), "next": None, "resolution": resolution}
+    stale = {"stale_since": found.stale_since} if found.stale_since else {}
+    return {"items": dump_clusters(found.counts, crs=asked["crs"]), "next": None, "resolution": resolution, **stale}
 
 
 @blueprint.get("/suggest")
@@ -271,7 +273,9 @@ def suggest(asked: dict[str, Any]) -> Response:
         kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
         filters=Filters(at=this_minute()), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
     )  # fmt: skip
-    return answer({"items": suggestions(finder().page(question).items, words, typed=asked["q"], most=asked["limit"]), "next": None})
+    page = finder().page(question)
+    stale = {"stale_since": page.stale_since} if page.stale_since else {}
+    return answer({"items": suggestions(page.items, words, typed=asked["q"], most=asked["limit"]), "next": None, **stale})
 
 
 @blueprint.get("/stores/<store_id>/shelf")

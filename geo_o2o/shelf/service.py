@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,9 @@ class Shelf:
 
     # --- for requests --------------------------------------------------------------------------------------------------------
 
-    def open(self) -> tuple[Callable[[int], Snapshot], float | None]:
-        """To be called before each question: what finds the snapshot of a cell, and None where the shelf is fresh, else the age in seconds
-        of what it last knew for certain.
+    def open(self) -> tuple[Callable[[int], Snapshot], datetime | None]:
+        """To be called before each question: what finds the snapshot of a cell, and None where the shelf is fresh, else the moment until
+        which it knows everything for certain, in whole seconds: the same for all questions of an outage.
 
         All snapshots that are found for one question belong together: what one transaction changed in two cells is seen in both or in
         neither. Both this and what it returns raise NotOnShelf.
@@ -112,7 +113,7 @@ class Shelf:
             return self._finder(away=False), None
         if not self.listener.heard_at:
             raise NotOnShelf("the listener has not heard from the database yet")
-        return self._finder(away=True), age_s
+        return self._finder(away=True), datetime.fromtimestamp(int(self.listener.heard_on), UTC)
 
     def _finder(self, *, away: bool) -> Callable[[int], Snapshot]:
         # Replaced and never changed, so that a question sees one state from its first cell to its last.

@@ -253,12 +253,12 @@ def test_why_not_looks_as_far_as_nearby_does(ask: Any, app_api: Api, session: Se
 
 def test_why_not_names_the_parameters_that_were_sent(app_api: Api, session: Session) -> None:
     store = make_store(session, opening_hours="off", now=utcnow(), brand="Other")
-    offer = make_offer(session, store)
+    offer = make_offer(session, store, valid_until=utcnow() + timedelta(days=1))
     session.commit()
     low, high = at(500, 500), at(900, 900)
     for name, value in {
         "tags": "wifi", "tags_all": "wifi", "min_rating": 4.9, "brand": "Kotipizza", "chain": "kesko", "price_band": 4, "offer_kind": "group",
-        "open_now": "true", "open_at": (utcnow() + timedelta(days=1)).isoformat(), "meal": "lunch", "valid_at": (utcnow() - timedelta(days=3)).isoformat(),
+        "open_now": "true", "open_at": (utcnow() + timedelta(days=1)).isoformat(), "meal": "lunch", "valid_at": (utcnow() + timedelta(days=3)).isoformat(),
         "open_until": (utcnow() + timedelta(hours=2)).isoformat(), "bbox": f"{low.lon},{low.lat},{high.lon},{high.lat}", "category": "shop",
         "exclude": str(offer.id), "discount_min": 50, "min_rating_count": 10_000, "serves": "true",
     }.items():  # fmt: skip
@@ -326,3 +326,28 @@ def test_offers_along_a_way(ask: Any, session: Session) -> None:
         body={"line": line, "detour_m": 410, "limit": 2, "cursor": ask("offers/along", body={"line": line, "detour_m": 410, "limit": 2})["next"]},
     )
     assert names(rest) == ["150 m aside", "behind the end"]
+
+
+def test_paid_places_along_a_way_are_measured_by_the_detour_too(ask: Any, app_api: Api, admin_api: Api, session: Session) -> None:
+    offers = [make_offer(session, make_store(session, at=at(200 * n, 60 + 10 * n)), title=str(n)) for n in range(5)]
+    session.commit()
+    for offer in offers[1:4]:
+        body = {"offer_id": str(offer.id), "sponsor": "somebody", "starts_at": "2020-01-01T00:00Z", "ends_at": "2040-01-01T00:00Z"}
+        assert admin_api.post("/v1/sponsorships", body).status_code == 201
+    line = [[HELSINKI.lon, HELSINKI.lat], [at(1_000, 0).lon, at(1_000, 0).lat]]
+    asked = {"line": {"type": "LineString", "coordinates": line}, "detour_m": 400, "sponsored": 5}
+    found = app_api("POST", "/v1/offers/along", json=asked).get_json()
+    organic = {hit["id"]: (hit["distance_m"], hit["score"]) for hit in found["items"]}
+    assert len(organic) == 5
+    assert {hit["id"] for hit in found["sponsored"]} == {str(offer.id) for offer in offers[1:4]}
+    assert all((hit["distance_m"], hit["score"]) == organic[hit["id"]] for hit in found["sponsored"])
+
+
+def test_whoever_serves_a_place_is_found_from_far(ask: Any, session: Session) -> None:
+    for metres, reach_m in ((500, 1_000), (20_000, 30_000), (3_000, 2_000)):
+        make_store(session, name=str(metres), at=at(metres, 0)).service_radius_m = reach_m
+    session.commit()
+    found = ask("stores/nearby", lat=HELSINKI.lat, lng=HELSINKI.lon, serves="true", sort="distance")
+    assert [hit["name"] for hit in found["items"]] == ["500", "20000"]
+    assert found["radius_used_m"] == 50_000
+    assert len(ask("stores/nearby", lat=HELSINKI.lat, lng=HELSINKI.lon, serves="true", radius_m=2_000)["items"]) == 1

@@ -25,20 +25,26 @@ from geo_o2o.ports import free_port
 from geo_o2o.stores import service as stores
 
 from ..conftest import NOW
-from ..factories import HELSINKI, OPERATOR, make_store, north_of
+from ..factories import HELSINKI, OPERATOR, make_district, make_store, north_of
 from ..ops.test_service import get, wait_for
 
 
 class Service:
     """A service with a database of its own, and what tests ask of it."""
 
-    def __init__(self, folder: Path, port: int, key: str, database: Database):
-        self.folder, self.key, self.database = folder, key, database
+    def __init__(self, folder: Path, port: int, key: str, database: Database, *, district: UUID):
+        self.folder, self.key, self.database, self.district = folder, key, database, district
         self.base = f"http://127.0.0.1:{port}"
 
     def nearby(self, **more: Any) -> tuple[int, Any]:
         asked = "".join(f"&{name}={value}" for name, value in more.items())
         return get(f"{self.base}/v1/stores/nearby?lat={HELSINKI.lat}&lng={HELSINKI.lon}{asked}", self.key)
+
+    def ask(self, path: str) -> tuple[int, float, Any]:
+        """Status, seconds and body."""
+        began = time.monotonic()
+        status, body = get(f"{self.base}/v1/{path}", self.key)
+        return status, time.monotonic() - began, body
 
     def on_shelf(self) -> bool:
         text = subprocess.run(["curl", "-s", f"{self.base}/metrics"], capture_output=True, text=True, check=True).stdout
@@ -58,11 +64,12 @@ def serving(folder: Path, environment: dict[str, str], **more: str) -> Iterator[
         _, key = auth.create_key(session, role="app", name="", merchant=None, now=NOW)
         for number in range(30):
             make_store(session, name=f"store {number}", at=north_of(HELSINKI, 20 * number))
+        district = make_district(session)
     port = free_port(8_750)
     env = {**environment, "GEO_O2O_DATABASE_URL": found.url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(folder), **more}
     with subprocess.Popen([sys.executable, "-m", "geo_o2o", "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            service = Service(folder, port, key, database)
+            service = Service(folder, port, key, database, district=district.id)
             assert wait_for(lambda: get(f"{service.base}/health/ready")[0] == 200)
             yield service
         finally:
@@ -97,13 +104,22 @@ def test_nearby_goes_on_while_the_database_is_away(own_folder: Path, environment
         for one in askers:
             one.start()
         time.sleep(0.5)
+        district = f"stores/nearby?district={service.district}"
+        asked_beside = [
+            f"offers/nearby?lat={HELSINKI.lat}&lng={HELSINKI.lon}&sponsored=2&radius_m=2000", district, "clusters?bbox=20,59,30,65",
+            f"clusters?bbox=24.93,60.16,24.96,60.18&lat={HELSINKI.lat}&lng={HELSINKI.lon}", f"suggest?q=store&lat={HELSINKI.lat}&lng={HELSINKI.lon}",
+        ]  # fmt: skip
+        for path in asked_beside * 6:
+            assert service.ask(path)[0] == 200, path
         gone_at = time.monotonic()
         processes = _postgres(own_folder)
         if how == "killed":
             cluster.kill(cluster.find(own_folder) or pytest.fail("no cluster"))
         else:
             _signal(processes, signal.SIGSTOP)
-        time.sleep(8)
+        time.sleep(2.5)
+        others = [service.ask(path) for path in asked_beside]
+        time.sleep(5.5 - sum(took for _, took, _ in others) if sum(took for _, took, _ in others) < 5.5 else 0)
         if how == "killed":
             cluster.up(own_folder, durable=False)
         else:
@@ -120,6 +136,11 @@ def test_nearby_goes_on_while_the_database_is_away(own_folder: Path, environment
         assert all(away), "not every answer says how old it is"
         assert not any(stale for began, _, _, stale, _ in seen if began > back_at + 2), "it was not fresh within 2 s"
         assert {hits for *_, hits in seen} == {20}
+        # What needs the database says so at once; the rest goes on and says how old it is.
+        assert [status for status, _, _ in others] == [200, 200, 503, 200, 200]
+        assert max(took for _, took, _ in others) < 4.0, "something hung"
+        assert [body.get("code", "stale_since" in body) for _, _, body in others] == [True, True, "database_unavailable", True, True]
+        assert len({stale for began, _, _, stale, _ in seen if gone_at + 3 < began < back_at - 0.2}) <= 2, "one tag for each process"
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:

@@ -240,7 +240,7 @@ class Workers(RuleBasedStateMachine):
             for kind in ("stores", "offers"):
                 asked_at = time.monotonic()
                 page = worker.page(self.question(kind))
-                assert page.stale_s is None
+                assert page.stale_since is None
                 self.counted[page.path] += 1
                 found = page.items
                 right = self.right_between(asked_at - BOUND_S - SLACK_S, time.monotonic(), kind)
