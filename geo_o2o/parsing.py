@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import flask
 import flask_smorest
@@ -66,6 +67,11 @@ class StrictParser(FlaskParser):
         return {**remembered, **found}
 
     def load_querystring(self, req: Any, schema: ma.Schema) -> Any:
+        try:
+            unquote_to_bytes(req.query_string).decode()
+        except UnicodeDecodeError as failure:
+            # The framework would hand on such bytes as the letters by which they were escaped.
+            raise errors.Malformed("the query is not UTF-8") from failure
         for name, values in req.args.lists():
             field = schema.fields.get(name)
             # Lists here are written with commas, so that nothing is said twice in two ways.

@@ -10,7 +10,7 @@ import orjson
 from ..geo.crs import Crs, written_point
 from ..geo.point import Point
 from ..stores.categories import codes_by_id, tree
-from ..stores.words import grams, is_match
+from ..stores.words import NEEDED, OF, grams, is_match
 from .question import Words
 from .ranking import LOWEST_STARS, MILLI, STAR_SPAN, Candidate, Profile
 
@@ -56,34 +56,47 @@ def joined(hits: Iterable[Mapping[str, Any]]) -> bytes:
     return b",".join([orjson.dumps(hit, option=OPTIONS) for hit in hits])
 
 
-def changed(items: bytes, *, crs: Crs, fields: Sequence[str] | None, explain: Profile | None) -> list[dict[str, Any]]:
-    """Hits as a caller wants them who asks for more or less than the usual: another system of coordinates, some fields, explanations."""
+def changed(items: bytes, *, crs: Crs, fields: Sequence[str] | None, explain: Profile | None, words: Words | None) -> list[dict[str, Any]]:
+    """Hits as a caller wants them who asks for more or less than the usual: another system of coordinates, some fields, explanations.
+
+    words: what was looked for, for explanations.
+    """
     found = []
     for hit in hits_of(items):
         if crs != "wgs84":
             place = hit.get("store", hit)
             place |= written_point(Point(place["lng"], place["lat"]), crs)
         if explain is not None:
-            hit["explain"] = explanation(hit, explain)
+            hit["explain"] = explanation(hit, explain, words)
         if fields is not None:
             hit = {name: value for name, value in hit.items() if name in fields}
         found.append(hit)
     return found
 
 
-def explanation(hit: Mapping[str, Any], profile: Profile) -> dict[str, str]:
+def explanation(hit: Mapping[str, Any], profile: Profile, words: Words | None) -> dict[str, str]:
     """Each component of a hit's score as a sum that can be done by hand, from what the hit itself shows."""
     score, rating = hit["score"], hit["rating"]
     prior = profile.prior_of(hit.get("store", hit)["category"]) / MILLI
     parts = [score["distance"], score["rating"], *([score["text"]] if "text" in score else [])]
-    text = f"{profile.text_weight} where every part of the words was found, 0 where just enough = {score.get('text')}"
     return {
         "distance_points": f"round({profile.distance_weight} * 2^(-{hit['distance_m']} / {profile.half_distance_m})) = {score['distance']}",
         "bayes": f"({profile.prior_count} * {prior} + {rating['sum']}) / ({profile.prior_count} + {rating['count']}) = {rating['bayes']}",
         "rating_points": f"round({profile.rating_weight} * ({rating['bayes']} - {LOWEST_STARS}) / {STAR_SPAN}) = {score['rating']}",
-        **({"text_points": text} if "text" in score else {}),
+        **({"text_points": _text_points(hit, profile, words)} if words is not None else {}),
         "order": f"{' + '.join(map(str, parts))} = {score['total']} points; ties by distance, then id",
     }
+
+
+def _text_points(hit: Mapping[str, Any], profile: Profile, words: Words) -> str:
+    """By what the hit shows of itself, and not by what the score was made from."""
+    store = hit.get("store", hit)
+    texts = [store["name"], *store["names"].values(), store["brand"] or ""]
+    if store is not hit:
+        texts += [hit["title"], *hit["titles"].values()]
+    by_category = dict(words.category_found).get(tree()[hit["category"]].id, 0)
+    found, asked = max(len(set(grams(texts)).intersection(words.grams)), by_category), len(words.grams)
+    return f"round({profile.text_weight} * ({OF} * {found} - {NEEDED} * {asked}) / ({OF - NEEDED} * {asked})) = {hit['score']['text']}"
 
 
 def candidate_of(row: Mapping[str, Any], *, id_column: str, found: int = 0, asked: int = 0) -> Candidate:

@@ -100,10 +100,11 @@ def _known_filters(asked: Mapping[str, Any], at: datetime, origin: Point, notes:
 
 def read_filters(asked: Mapping[str, Any], *, at: datetime, origin: Point) -> Filters:
     categories = asked.get("category")
+    # Whoever asks for another moment asks as if it were that one: what is open is meant then, and what the answer says of it too.
+    at = whole_minute(asked["valid_at"]) if "valid_at" in asked else at
     since, until = _open_between(asked, at=at, origin=origin)
-    valid_at = asked.get("valid_at")
     return Filters(
-        at=whole_minute(valid_at) if valid_at else at,
+        at=at,
         open_from=since,
         open_until=until,
         category_ids=tuple(sorted({id_ for code in categories for id_ in with_descendants(code)})) if categories else None,

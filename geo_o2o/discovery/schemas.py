@@ -119,7 +119,7 @@ class NearbyRequest(Schema):
     fields_ = CommaList(Text(longest=40), longest=30, data_key="fields", metadata={"description": "only these members of each hit"})
     profile = Text(longest=60, load_default="balanced-1", metadata={"description": "rank profile"})
     limit = WholeNumber(low=1, high=100, load_default=20)
-    cursor = ma.fields.String()
+    cursor = ma.fields.String(validate=ma.validate.Length(min=1, error="expected what an answer said as `next`"))
     explain = ma.fields.Boolean(load_default=False, metadata={"description": "with the profile and every input of each score"})
     crs = CrsField()
 
@@ -144,12 +144,22 @@ class NearbyRequest(Schema):
             raise ValidationError("expected at least one letter or digit", "q")
         if data["min_radius_m"] and data["min_radius_m"] >= data.get("radius_m", LARGEST_RADIUS_M):
             raise ValidationError("min_radius_m must be smaller than radius_m", "min_radius_m")
+        unknown = set(data.get("fields_", ())) - self.members()
+        if unknown:
+            raise ValidationError(f"a hit has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(self.members()))}", "fields")
+
+    def members(self) -> set[str]:
+        """What a hit may have."""
+        return set(StoreHit._declared_fields)
 
 
 class OffersRequest(NearbyRequest):
     sponsored = WholeNumber(
         low=0, high=10, load_default=0, metadata={"description": "at most so many paid hits, in a list of their own; `items` does not change by it"}
     )
+
+    def members(self) -> set[str]:
+        return set(OfferHit._declared_fields)
 
 
 class AlongRequest(OffersRequest):

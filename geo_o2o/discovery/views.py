@@ -67,6 +67,7 @@ _MOMENTS, _SHAPES = frozenset({"open_at", "open_until", "valid_at"}), frozenset(
 # Hits from which suggestions are made.
 _LOOKED_AT = 40
 _answers = Counter("geo_o2o_nearby_total", "Answers of nearby by who gave them: shelf or database", ["path"])
+_empty = Counter("geo_o2o_nearby_empty_total", "Answers of nearby without a hit: somebody has searched in vain")
 _over_budget = Counter("geo_o2o_nearby_over_budget_total", "Answers of nearby that took longer than nearby_budget_ms")
 _budget = Gauge("geo_o2o_nearby_budget_seconds", "Longest time that nearby should take", multiprocess_mode="max")
 _answered = {path: _answers.labels(path) for path in ("shelf", "database")}
@@ -122,6 +123,8 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     )  # fmt: skip
     page = found_by.page(question, widen=widens(asked) and after is None)
     _answered[page.path].inc()
+    if not page.items:
+        _empty.inc()
     more: dict[str, Any] = {}
     if "facets" in asked or asked.get("sponsored"):
         question = replace(question, where=replace(question.where, radius_m=page.radius_m))
@@ -160,6 +163,7 @@ def _sponsored(asked: dict[str, Any], question: Question, *, along: tuple[list[P
         crs=asked["crs"],
         fields=asked.get("fields_"),
         explain=profile if asked["explain"] else None,
+        words=question.words,
     )
     return [{**hit, "label": "sponsored"} for hit in paid]
 
@@ -169,7 +173,7 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     profile, items, last = question.profile, page.items, page.last
     fields = asked.get("fields_")
     if asked["crs"] != "wgs84" or fields is not None or asked["explain"]:
-        items = joined(changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None))
+        items = joined(changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None, words=question.words))
     position = [minutes(at), page.radius_m, last.key, last.distance_m, last.id.hex] if last else None
     rest: dict[str, Any] = {
         "next": sign_cursor(position, question=text, secret=secret) if position else None,

@@ -62,7 +62,9 @@ def corridor(line: list[Point], *, half_width_m: float) -> MultiPolygon:
     dense = _densified(line)
     middle = dense[len(dense) // 2]
     local = to_local_m(middle, np.array([(point.lon, point.lat) for point in dense]))
-    around = LineString(local).buffer(half_width_m, quad_segs=_QUARTER_SEGMENTS)
+    # Each step by itself and then all together: a line that goes to and fro over itself costs no more than one that leads on.
+    steps = shapely.linestrings(np.stack([local[:-1], local[1:]], axis=1))
+    around = shapely.union_all(shapely.buffer(steps, half_width_m, quad_segs=_QUARTER_SEGMENTS))
     around = shapely.segmentize(around, _STEP_M)
     return _on_the_globe(middle, around)
 

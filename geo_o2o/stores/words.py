@@ -19,7 +19,12 @@ NEEDED, OF = 3, 5
 # Han; hiragana (katakana is folded into it); the long vowel mark.
 _HAN = "㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f"
 _RUNS = re.compile(f"(?P<han>[{_HAN}]+)|(?P<kana>[ぁ-ゟー]+)|(?P<word>[^\\W_]+?)(?=[{_HAN}ぁ-ゟー]|[\\W_]|$)")
+# Letters that Unicode does not take apart, as people write them who have not got them.
+_LETTERS = str.maketrans(
+    {"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "ı": "i", "ŧ": "t", "ŋ": "n", "ĸ": "k", "æ": "ae", "œ": "oe", "þ": "th", "ƒ": "f", "ə": "e"}
+)
 _KATAKANA = {code: code - 0x60 for code in range(ord("ァ"), ord("ヶ") + 1)}
+_FOLDED: dict[int, int | str] = {**_KATAKANA, **_LETTERS}
 _MOST_GRAMS = 400
 
 
@@ -59,7 +64,7 @@ def fold(text: str) -> str:
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     # The sounding marks of kana are letters of their own, accents are not.
     bare = "".join(char for char in plain if not unicodedata.combining(char) or char in "\u3099\u309a")
-    return unicodedata.normalize("NFC", bare).translate(_KATAKANA)
+    return unicodedata.normalize("NFC", bare).translate(_FOLDED)
 
 
 def _runs(text: str) -> Iterator[tuple[str, str]]:

@@ -351,3 +351,35 @@ def test_whoever_serves_a_place_is_found_from_far(ask: Any, session: Session) ->
     assert [hit["name"] for hit in found["items"]] == ["500", "20000"]
     assert found["radius_used_m"] == 50_000
     assert len(ask("stores/nearby", lat=HELSINKI.lat, lng=HELSINKI.lon, serves="true", radius_m=2_000)["items"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["stores", "offers"])
+@pytest.mark.parametrize("q", ["kahvila", "kahvla", "cafe", "kahvila aamu", "lunch"])
+def test_points_of_words_are_explained_by_what_the_hit_shows(ask: Any, session: Session, kind: str, q: str) -> None:
+    names = ["Kahvila Aamu", "Kahvila", "Kahvi", "Aamukahvila Oy", "Café Kahvila", "Lunch & Lunch", "Books"]
+    for n, name in enumerate(names):
+        store = make_store(session, name=name, at=at(40 * n, 0), category=("food.cafe", "shop.books")[n % 2], names={"en": f"Coffee {n}"})
+        make_offer(session, store, title=("Lunch", "Kahvila")[n % 2])
+    session.commit()
+    found = ask(f"{kind}/nearby", **HERE, q=q, explain="true")["items"]
+    assert found
+    for hit in found:
+        formula, _, points = hit["explain"]["text_points"].partition(" = ")
+        assert eval(formula, {"__builtins__": {"round": round}}) == int(points) == hit["score"]["text"], hit["explain"]
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"fields": "nonsense"}, "fields"), ({"fields": "id,title"}, "fields"), ({"cursor": ""}, "cursor"),
+        ({"fields": ","}, "fields"),
+    ],
+)  # fmt: skip
+def test_what_would_be_passed_over_in_silence_is_refused(app_api: Api, params: dict[str, str], field: str) -> None:
+    problem = problem_of(app_api.get("/v1/stores/nearby", **HERE, **params), 422, "invalid_input")
+    assert problem["errors"][0]["field"].startswith(field)
+
+
+def test_bytes_that_are_no_text_are_refused(client: Any, app_api: Api) -> None:
+    response = client.get("/v1/stores/nearby?lat=60.17&lng=24.94&q=%FF", headers={"Authorization": f"Bearer {app_api.key}"})
+    problem_of(response, 400, "malformed")

@@ -75,6 +75,18 @@ def test_a_corridor_holds_what_is_within_its_width_and_nothing_else(begin: Point
     assert 0.02 < inside.mean() < 0.6
 
 
+def test_a_line_that_goes_to_and_fro_has_the_corridor_of_what_it_covers() -> None:
+    """A thousand and a half times over the same ground: as a whole it would take most of a minute."""
+    line = [Point(24.9 + (k % 2) * 1e-3, 60.1 + k * 1e-6) for k in range(1_500)]
+    area = corridor(line, half_width_m=400)
+    chance = np.random.default_rng(5)
+    lonlat = np.column_stack([chance.uniform(24.88, 24.92, 2_000), chance.uniform(60.09, 60.12, 2_000)])
+    aside = detours_m(line, lonlat) / 2
+    inside = shapely.intersects_xy(area, lonlat[:, 0], lonlat[:, 1])
+    sure = np.abs(aside - 400) > 2.5
+    assert inside[sure].tolist() == (aside[sure] < 400).tolist()
+
+
 def test_the_way_out_of_the_way_is_twice_the_distance() -> None:
     begin = Point(24.94, 60.17)
     lon, lat, _ = GEOD.fwd(begin.lon, begin.lat, 90, 2_000)

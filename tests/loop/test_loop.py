@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg2
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from xxhash import xxh3_128_hexdigest
 
 from geo_o2o import cluster
+from geo_o2o.app import create_app
 from geo_o2o.auth.access import ROLES
+from geo_o2o.config import Settings
 from geo_o2o.geo.distance import distance_m
 from geo_o2o.http import utcnow
 
@@ -114,14 +118,28 @@ def test_loop_L17(app_api: Api, session: Session) -> None:
     assert app_api.get("/v1/offers/nearby", lat=0, lng=-150).get_json()["radius_used_m"] == 50_000.0
 
 
-def test_loop_L25(app_api: Api, client: FlaskClient, session: Session) -> None:
-    """A latency budget in the metrics: how long nearby may take, how many answers took longer, and the distribution of all."""
+@pytest.mark.parametrize(("budget_ms", "over"), [(1, 1), (60_000, 0)])
+def test_loop_L25(settings: Settings, database: Any, app_api: Api, session: Session, budget_ms: int, over: int) -> None:
+    """A latency budget in the metrics: how long nearby may take, which answers took longer, the distribution of all, and searches in vain."""
     make_store(session)
     session.commit()
-    assert app_api.get("/v1/stores/nearby", **NEAR).status_code == 200
-    text = client.get("/metrics").text
-    assert re.search(r"^geo_o2o_nearby_budget_seconds 0\.05$", text, re.MULTILINE)
-    assert re.search(r"^geo_o2o_nearby_over_budget_total \d", text, re.MULTILINE)
+    app = create_app(replace(settings, nearby_budget_ms=budget_ms, shelf=0), database=database)
+    api = Api(app.test_client(), app_api.key)
+
+    def counted(name: str) -> float:
+        found = re.search(rf"^geo_o2o_nearby_{name}_total (.+)$", api.client.get("/metrics").text, re.MULTILINE)
+        assert found, name
+        return float(found[1])
+
+    before = counted("over_budget"), counted("empty")
+    # By SQL, which takes longer than a millisecond and not a minute.
+    assert len(api.get("/v1/stores/nearby", **NEAR).get_json()["items"]) == 1
+    assert counted("over_budget") == before[0] + over
+    assert counted("empty") == before[1]
+    assert api.get("/v1/stores/nearby", **NEAR, brand="nobody").get_json()["items"] == []
+    assert counted("empty") == before[1] + 1
+    text = api.client.get("/metrics").text
+    assert re.search(rf"^geo_o2o_nearby_budget_seconds {budget_ms / 1_000}$", text, re.MULTILINE)
     assert 'geo_o2o_request_seconds_bucket{le="0.05",method="GET",route="/v1/stores/nearby"}' in text
 
 

@@ -21,6 +21,9 @@ def share(name: str, query: str) -> float:
         ("パン", "ぱん"),
         ("Straße", "strasse"),
         ("İstanbul", "istanbul"),
+        ("Ørsted Łódź Đurđa", "orsted lodz durda"),
+        ("Œuvre Ærø þing", "oeuvre aero thing"),
+        ("kapı", "kapi"),
         ("Ὀδός", "οδοσ"),
     ],
 )
@@ -33,6 +36,7 @@ def test_folding(text: str, folded: str) -> None:
     [
         ("Stockmann", "stockmann"), ("新竹米粉", "新竹"), ("新竹米粉", "xinzhu"), ("新竹米粉", "xin zhu"), ("新竹米粉", "xzmf"), ("らーめん太郎", "ラーメン"),
         ("Кофе Хауз", "кофе"), ("O'Neill's", "o neill s"), ("7-Eleven", "7 eleven"), ("スターバックス Coffee", "coffee"), ("北京 Duck", "duck"),
+        ("Ørsted Kaffe", "orsted"), ("Smørrebrød", "smorrebrod"), ("Łódź Bar", "lodz"), ("L'Œuvre", "oeuvre"), ("Orsted", "Ørsted"),
     ],
 )  # fmt: skip
 def test_every_part_is_found(name: str, query: str) -> None:
