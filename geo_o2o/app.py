@@ -8,7 +8,7 @@ from flask import Flask
 
 from .config import Settings, from_environment
 from .db import Database
-from .http import Json, NoSessions, compress
+from .http import Json, NoSessions, compress, tag
 from .problems import Api, document_problems
 
 _ROOMS_WITH_TABLES = ("auth", "changes", "ledger", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
     compress(app)
+    # Behind compression here, and so ahead of it when an answer goes out.
+    tag(app)
     districts.follow_changes(app, before=stores_service.stores_in_district, after=stores_service.place_again)
     ops.publish(app)
     document_problems(api)

@@ -18,6 +18,7 @@ from flask import Response, current_app, request
 from flask.json.provider import JSONProvider
 from flask.sessions import NullSession, SessionInterface
 from flask_compress import Compress
+from xxhash import xxh3_128_hexdigest
 
 from . import errors
 from .caller import Caller
@@ -172,6 +173,17 @@ def compress(app: flask.Flask) -> None:
         return response
 
 
+def tag(app: flask.Flask) -> None:
+    """A tag for every answer to a GET that has none of its own: of what it shows and of nothing else (decision 0008)."""
+
+    @app.after_request
+    def tagged(response: Response) -> Response:
+        if not isinstance(response, Answer) or "ETag" in response.headers or response.status_code != 200 or request.method not in ("GET", "HEAD"):
+            return response
+        response.headers.add("ETag", f'"{xxh3_128_hexdigest(response.get_data())}"')
+        return unless_known(response)
+
+
 # --- what goes out -----------------------------------------------------------------------------------------------------------
 
 
@@ -189,12 +201,12 @@ class Json(JSONProvider):
 
 
 class Answer(Response):
-    """An answer in one piece, whose headers are complete when it is made: the server takes both as they are. Not for 204 and 304."""
+    """An answer in one piece, whose headers are complete when it is made: the server takes both as they are. Not for 204."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(self.status, self.headers.to_wsgi_list())
-        # A list of one: of many pieces the server would make a stream.
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
+        # What is known already has no body, whoever found that out. A list of one: of many pieces the server would make a stream.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" or self.status_code == 304 else self.response  # type: ignore[return-value]
 
 
 def answer(body: Any, *, status: int = 200, content_type: str = "application/json") -> Response:

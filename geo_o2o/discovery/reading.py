@@ -10,17 +10,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import shapely
-from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.geometry import MultiPolygon, Polygon
 
 from ..errors import InvalidInput
-from ..geo.bounds import WHOLE_EARTH_M, Bounds
+from ..geo.bounds import WHOLE_EARTH_M
 from ..geo.cells import CELL_RADIUS_EDGES, centre_of, edge_m, resolution_of
 from ..geo.corridors import corridor
 from ..geo.crs import Crs, to_wgs84
 from ..geo.distance import LONGEST_CHORD_M, distance_m, distances_m
 from ..geo.point import Point
-from ..geo.shapes import bounds_of
+from ..geo.shapes import area_of, bounds_of, read_area
 from ..stores.categories import tree, with_descendants
 from ..stores.words import asked_grams, grams, is_match
 from ..stores.zones import time_zone_at
@@ -219,12 +218,12 @@ def _area(asked: Mapping[str, Any], district: MultiPolygon | None, crs: Crs) -> 
     """The part of the earth that lies in every shape that was sent."""
     parts: list[Any] = [] if district is None else [district]
     if "bbox" in asked:
-        parts.append(MultiPolygon([box(part.west, part.south, part.east, part.north) for part in _bounds(asked["bbox"], crs).parts()]))
+        parts.append(read_area(area_of(asked["bbox"]), crs))
     within = asked.get("within")
     if isinstance(within, list):
         parts.append(corridor([to_wgs84(point, crs) for point in within], half_width_m=asked["width_m"] / 2))
     elif within is not None:
-        parts.append(_in_wgs84(within, crs))
+        parts.append(read_area(within, crs))
     if not parts:
         return None
     area = parts[0]
@@ -234,23 +233,6 @@ def _area(asked: Mapping[str, Any], district: MultiPolygon | None, crs: Crs) -> 
     if not polygons:
         raise InvalidInput("the shapes have nothing in common", errors={"within": ["the shapes have nothing in common"]})
     return MultiPolygon(polygons)
-
-
-def _bounds(bounds: Bounds, crs: Crs) -> Bounds:
-    if crs == "wgs84":
-        return bounds
-    low, high = to_wgs84(Point(bounds.west, bounds.south), crs), to_wgs84(Point(bounds.east, bounds.north), crs)
-    return Bounds(low.lon, low.lat, high.lon, high.lat)
-
-
-def _in_wgs84(area: MultiPolygon, crs: Crs) -> MultiPolygon:
-    if crs == "wgs84":
-        return area
-
-    def moved(lonlat: Any) -> Any:
-        return np.array([(point.lon, point.lat) for point in (to_wgs84(Point(lon, lat), crs) for lon, lat in lonlat)]).reshape(-1, 2)
-
-    return shapely.transform(area, moved)
 
 
 def circle_of(area: MultiPolygon | None, cells: Sequence[int]) -> tuple[Point, float]:

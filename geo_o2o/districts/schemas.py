@@ -5,10 +5,12 @@ from typing import Any
 import marshmallow as ma
 from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
+from shapely.geometry import MultiPolygon
 
-from ..fields import Area, BoundsField, Names, Schema, Text, WholeNumber, parse_number
+from ..fields import Area, BoundsField, CrsField, Names, Schema, Text, WholeNumber, parse_number
+from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
-from ..geo.shapes import to_geojson
+from ..geo.shapes import read_area, read_bounds, to_geojson, written_area
 from .models import District
 
 _LAYER = ma.validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}\Z", error="expected a layer's name, as `business` or `administrative`")
@@ -30,6 +32,13 @@ class DistrictFields(Schema):
     name = Text(longest=300)
     names = Names()
     area = Area()
+    crs = CrsField()
+
+    @ma.post_load
+    def in_wgs84(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if "area" in data:
+            data["area"] = read_area(data["area"], data["crs"])
+        return data
 
 
 class DistrictRequest(DistrictFields):
@@ -51,6 +60,19 @@ class DistrictsAsked(Schema):
     bbox = BoundsField()
     limit = WholeNumber(low=1, high=1_000, load_default=100)
     cursor = ma.fields.String()
+    crs = CrsField()
+
+    @ma.post_load
+    def in_wgs84(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if "contains" in data:
+            data["contains"] = to_wgs84(data["contains"], data["crs"])
+        if "bbox" in data:
+            data["bbox"] = read_bounds(data["bbox"], data["crs"])
+        return data
+
+
+class DistrictAsked(Schema):
+    crs = CrsField()
 
 
 class DistrictSummary(ma.Schema):
@@ -75,8 +97,8 @@ class DistrictList(ma.Schema):
     next = ma.fields.String(allow_none=True)
 
 
-def dump_district(district: District, *, with_area: bool = False) -> dict[str, Any]:
-    area = to_shape(district.area)
+def dump_district(district: District, *, crs: Crs, with_area: bool = False) -> dict[str, Any]:
+    area = written_area(MultiPolygon(to_shape(district.area)), crs)
     body: dict[str, Any] = {
         name: getattr(district, name) for name in ("id", "layer", "name", "names", "source", "source_id", "attribution", "version")
     }

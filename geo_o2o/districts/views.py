@@ -12,7 +12,7 @@ from ..auth.service import once
 from ..http import caller, database, idempotency_key, page_of, path_id, position_of, utcnow, version_asked, with_version
 from ..parsing import Blueprint
 from . import queries, service
-from .schemas import DistrictChange, DistrictList, DistrictRequest, DistrictResponse, DistrictsAsked, dump_district
+from .schemas import DistrictAsked, DistrictChange, DistrictList, DistrictRequest, DistrictResponse, DistrictsAsked, dump_district
 
 blueprint = Blueprint("districts", __name__, url_prefix="/v1/districts", description="Named areas in layers")
 
@@ -45,17 +45,18 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             bounds=asked.get("bbox"),
         )
     page, following = page_of(found, asked, lambda district: [district.name, str(district.id)])
-    return {"items": [dump_district(one) for one in page], "next": following}
+    return {"items": [dump_district(one, crs=asked["crs"]) for one in page], "next": following}
 
 
 @blueprint.get("/<district_id>")
 @access("catalogue:read")
+@blueprint.arguments(DistrictAsked, location="query")
 @blueprint.answers(200, DistrictResponse)
-def show(district_id: str) -> Response:
+def show(asked: dict[str, Any], district_id: str) -> Response:
     """One district with its outline."""
     with database().read() as session:
         district = service.get_district(session, path_id(district_id))
-    return with_version(dump_district(district, with_area=True), district.version)
+    return with_version(dump_district(district, crs=asked["crs"], with_area=True), district.version)
 
 
 @blueprint.post("")
@@ -64,7 +65,7 @@ def show(district_id: str) -> Response:
 @blueprint.answers(201, DistrictResponse)
 def create(body: dict[str, Any]) -> Response:
     """Add a district; the stores inside know it at once. Takes an Idempotency-Key."""
-    now = utcnow()
+    now, crs = utcnow(), body.pop("crs")
     with database().write() as session:
         wanted = service.new_district_id(now=now)
         request = ["district", {**body, "area": body["area"].wkb_hex}]
@@ -76,7 +77,7 @@ def create(body: dict[str, Any]) -> Response:
         else:
             district = service.get_district(session, district_id)
         session.refresh(district)
-    return with_version(dump_district(district, with_area=True), district.version, status=201, location=f"/v1/districts/{district.id}")
+    return with_version(dump_district(district, crs=crs, with_area=True), district.version, status=201, location=f"/v1/districts/{district.id}")
 
 
 @blueprint.patch("/<district_id>")
@@ -85,13 +86,13 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.answers(200, DistrictResponse)
 def change(body: dict[str, Any], district_id: str) -> Response:
     """Change what is sent of a district; needs If-Match."""
-    version, id_ = version_asked(), path_id(district_id)
+    version, id_, crs = version_asked(), path_id(district_id), body.pop("crs")
     with database().write() as session:
         follow = _followed(session, id_)
         district = service.change_district(session, district_id=id_, version=version, fields=body, now=utcnow())
         follow()
         session.refresh(district)
-    return with_version(dump_district(district, with_area=True), district.version)
+    return with_version(dump_district(district, crs=crs, with_area=True), district.version)
 
 
 @blueprint.delete("/<district_id>")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import shapely
-from shapely.geometry import MultiPolygon, Polygon, shape
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity, make_valid
 
 from .bounds import Bounds
+from .crs import Crs, from_wgs84, to_wgs84
+from .point import Point
 
 MAX_VERTICES = 20_000
 # A part wider than half the world is nearly always one that was meant to cross the date line.
@@ -104,3 +108,44 @@ def bounds_of(area: BaseGeometry) -> list[Bounds]:
 
 def to_geojson(area: BaseGeometry) -> dict[str, Any]:
     return dict(shapely.geometry.mapping(area))
+
+
+# --- other systems of coordinates ----------------------------------------------------------------------------------------------
+
+# What is straight in one system is bent in another: by a few millimetres between points this close, and more points than these cost more
+# than they are worth.
+_STEP_DEG = 0.002
+_MOST_STEPS = 200
+
+
+def read_area(area: MultiPolygon, crs: Crs) -> MultiPolygon:
+    """An area as sent, in WGS 84: its edges are straight in the system that it was sent in."""
+    return _moved(area, crs, to_wgs84)
+
+
+def written_area(area: MultiPolygon, crs: Crs) -> MultiPolygon:
+    """An area as answered, in the caller's system."""
+    return _moved(area, crs, from_wgs84)
+
+
+def area_of(bounds: Bounds) -> MultiPolygon:
+    return MultiPolygon([box(part.west, part.south, part.east, part.north) for part in bounds.parts()])
+
+
+def read_bounds(bounds: Bounds, crs: Crs) -> Bounds:
+    """The smallest box in WGS 84 that holds a box as sent."""
+    if crs == "wgs84" or bounds.crosses_date_line:
+        return bounds
+    return Bounds(*read_area(area_of(bounds), crs).bounds)
+
+
+def _moved(area: MultiPolygon, crs: Crs, move: Callable[[Point, Crs], Point]) -> MultiPolygon:
+    if crs == "wgs84":
+        return area
+    west, south, east, north = area.bounds
+    dense = shapely.segmentize(area, max(_STEP_DEG, (east - west + north - south) / _MOST_STEPS))
+
+    def each(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array([(point.lon, point.lat) for point in (move(Point(lon, lat), crs) for lon, lat in lonlat)]).reshape(-1, 2)
+
+    return MultiPolygon(list(_polygons(shapely.transform(dense, each))))

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import shapely
-from shapely.geometry import Polygon, box
+from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.polygon import orient
 
 from ..geo.cells import area_km2, boundary, cell_of, centre_of, resolution_of, to_hex
+from ..geo.crs import Crs, written_point
 from ..geo.point import Point
-from ..geo.shapes import to_geojson
+from ..geo.shapes import to_geojson, written_area
 
 _NORTH_POLE, _SOUTH_POLE = Point(0.0, 90.0), Point(0.0, -90.0)
 
@@ -33,14 +34,13 @@ class CellSupply:
     sample: bool
 
 
-def describe(supply: CellSupply) -> dict[str, Any]:
+def describe(supply: CellSupply, crs: Crs) -> dict[str, Any]:
     """The figures of a cell. Densities are by the cell's own true area: cells of one resolution differ by up to a factor of two."""
     area = area_km2(supply.cell)
     centre = centre_of(supply.cell)
     return {
         "cell": to_hex(supply.cell),
-        "lat": round(centre.lat, 7),
-        "lng": round(centre.lon, 7),
+        **written_point(centre, crs),
         "area_km2": round(area, 9),
         "stores": supply.stores,
         "stores_per_km2": round(supply.stores / area, 3),
@@ -52,10 +52,18 @@ def describe(supply: CellSupply) -> dict[str, Any]:
     }
 
 
-def feature(supply: CellSupply) -> dict[str, Any]:
+def feature(supply: CellSupply, crs: Crs) -> dict[str, Any]:
     """The same as a GeoJSON feature with the cell's outline."""
-    properties = describe(supply)
-    return {"type": "Feature", "id": properties["cell"], "geometry": outline(supply.cell), "properties": properties}
+    properties = describe(supply, crs)
+    return {"type": "Feature", "id": properties["cell"], "geometry": _moved(outline(supply.cell), crs), "properties": properties}
+
+
+def _moved(geojson: dict[str, Any], crs: Crs) -> dict[str, Any]:
+    """An outline in the caller's system of coordinates."""
+    if crs == "wgs84":
+        return geojson
+    area = shape(geojson)
+    return to_geojson(written_area(area if isinstance(area, MultiPolygon) else MultiPolygon([area]), crs))
 
 
 def outline(cell: int) -> dict[str, Any]:

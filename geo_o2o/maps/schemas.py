@@ -5,7 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..fields import BoundsField, Id, Moment, Schema, WholeNumber
+from ..fields import BoundsField, CrsField, Id, Moment, Schema, WholeNumber
+from ..geo.shapes import read_bounds
 from ..stores.schemas import AttributionSchema, CategoryField
 
 COARSEST, FINEST = 6, 11
@@ -17,6 +18,13 @@ class SupplyRequest(Schema):
     resolution = WholeNumber(low=COARSEST, high=FINEST, unit="H3 resolution", load_default=9)
     category = CategoryField()
     format = ma.fields.String(load_default="json", validate=ma.validate.OneOf(["json", "geojson"]))
+    crs = CrsField()
+
+    @ma.post_load
+    def in_wgs84(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if "bbox" in data:
+            data["bbox"] = read_bounds(data["bbox"], data["crs"])
+        return data
 
     @ma.validates_schema
     def one_area(self, data: dict[str, Any], **kwargs: Any) -> None:

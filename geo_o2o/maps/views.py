@@ -47,11 +47,11 @@ def supply(asked: dict[str, Any]) -> Response:
         message = f"more than {MOST_CELLS} cells: ask for a smaller area or a coarser resolution"
         raise InvalidInput(message, errors={"resolution": [message]}, code="too_many_cells")
     if asked["format"] == "geojson":
-        body = {"type": "FeatureCollection", "features": [feature(cell) for cell in cells], "attribution": credit, "at": now}
+        body = {"type": "FeatureCollection", "features": [feature(cell, asked["crs"]) for cell in cells], "attribution": credit, "at": now}
         return answer(body, content_type="application/geo+json")
     return answer(
         {
-            "layer": "supply", "resolution": asked["resolution"], "at": now, "items": [describe(cell) for cell in cells], "next": None,
+            "layer": "supply", "resolution": asked["resolution"], "at": now, "items": [describe(cell, asked["crs"]) for cell in cells], "next": None,
             "attribution": credit,
         }
     )  # fmt: skip

@@ -8,6 +8,7 @@ from uuid import UUID
 import marshmallow as ma
 from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
+from shapely.geometry import MultiPolygon
 
 from ..fields import (
     Area,
@@ -29,7 +30,7 @@ from ..fields import (
 from ..geo.cells import to_hex
 from ..geo.crs import Crs, read_point, written_point
 from ..geo.point import Point
-from ..geo.shapes import to_geojson
+from ..geo.shapes import read_area, to_geojson, written_area
 from .categories import codes_by_id, tree
 from .models import Attribution, Store
 from .ratings import dump_rating
@@ -115,9 +116,12 @@ class StoreFields(Schema):
 
     @ma.post_load
     def as_point(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        crs: Crs = data.pop("crs", "wgs84")
+        crs: Crs = data["crs"]
         if "lat" in data:
             data["at"] = read_point(data.pop("lng"), data.pop("lat"), crs)
+        for name in ("footprint", "service_area"):
+            if data.get(name) is not None:
+                data[name] = read_area(data[name], crs)
         return data
 
 
@@ -247,6 +251,6 @@ def dump_store(store: Store, *, districts: Sequence[tuple[str, UUID, str]], crs:
     body["rating"] = dump_rating(store.rating_sum, store.rating_count, store.rating_sample)
     for name in ("footprint", "service_area"):
         area = getattr(store, name)
-        body[name] = None if area is None else to_geojson(to_shape(area))
+        body[name] = None if area is None else to_geojson(written_area(MultiPolygon(to_shape(area)), crs))
     body["districts"] = [{"layer": layer, "id": id_, "name": name} for layer, id_, name in districts]
     return body

@@ -63,7 +63,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.answers(201, StoreResponse)
 def create(body: dict[str, Any]) -> Response:
     """Add a store. A store's key adds it to its own merchant. Takes an Idempotency-Key."""
-    now, me, conf = utcnow(), caller(), settings()
+    now, me, conf, crs = utcnow(), caller(), settings(), body.pop("crs")
     with database().write() as session:
         wanted = service.new_store_id(body["at"], now=now)
         store_id = once(session, caller=me, key=idempotency_key(), request=["store", body], resource_id=wanted, now=now)
@@ -73,7 +73,7 @@ def create(body: dict[str, Any]) -> Response:
             store = service.get_store_where_it_is(session, store_id)
         session.refresh(store)
         districts = queries.districts_of(session, [store.id]).get(store.id, [])
-    return with_version(dump_store(store, districts=districts), store.version, status=201, location=f"/v1/stores/{store.id}")
+    return with_version(dump_store(store, districts=districts, crs=crs), store.version, status=201, location=f"/v1/stores/{store.id}")
 
 
 @blueprint.patch("/stores/<store_id>")
@@ -82,7 +82,7 @@ def create(body: dict[str, Any]) -> Response:
 @blueprint.answers(200, StoreResponse)
 def change(body: dict[str, Any], store_id: str) -> Response:
     """Change what is sent of a store; needs If-Match. A store that moves far gets a new id, in the answer's Location."""
-    version = version_asked()
+    version, crs = version_asked(), body.pop("crs")
     with database().write() as session:
         store = service.change_store(
             session, caller=caller(), store_id=path_id(store_id), version=version, fields=body, now=utcnow(),
@@ -90,7 +90,7 @@ def change(body: dict[str, Any], store_id: str) -> Response:
         )  # fmt: skip
         session.refresh(store)
         districts = queries.districts_of(session, [store.id]).get(store.id, [])
-    return with_version(dump_store(store, districts=districts), store.version, location=f"/v1/stores/{store.id}")
+    return with_version(dump_store(store, districts=districts, crs=crs), store.version, location=f"/v1/stores/{store.id}")
 
 
 @blueprint.delete("/stores/<store_id>")

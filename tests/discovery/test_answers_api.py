@@ -15,7 +15,7 @@ from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
 
 from ..conftest import Api
-from ..factories import HELSINKI, make_offer, make_store
+from ..factories import HELSINKI, make_district, make_offer, make_store
 from ..test_http import problem_of
 from .places import HERE, at, names
 
@@ -383,3 +383,27 @@ def test_what_would_be_passed_over_in_silence_is_refused(app_api: Api, params: d
 def test_bytes_that_are_no_text_are_refused(client: Any, app_api: Api) -> None:
     response = client.get("/v1/stores/nearby?lat=60.17&lng=24.94&q=%FF", headers={"Authorization": f"Bearer {app_api.key}"})
     problem_of(response, 400, "malformed")
+
+
+def test_every_answer_to_a_get_can_be_asked_for_again(app_api: Api, session: Session) -> None:
+    store = make_store(session, opening_hours="24/7", now=utcnow())
+    make_offer(session, store)
+    make_district(session)
+    session.commit()
+    low, high = at(-500, -500), at(500, 500)
+    bbox = f"{low.lon},{low.lat},{high.lon},{high.lat}"
+    asked: dict[str, dict[str, Any]] = {
+        "suggest": {"lat": HELSINKI.lat, "lng": HELSINKI.lon, "q": "ca"}, "clusters": {"bbox": bbox}, f"stores/{store.id}/shelf": {}, "stores": {},
+        "offers": {}, "districts": {}, "stores/nearby": HERE, "offers/nearby": HERE,
+    }  # fmt: skip
+
+    def ask(path: str, **headers: str) -> Any:
+        return app_api.client.get(f"/v1/{path}", query_string=asked[path], headers={"Authorization": f"Bearer {app_api.key}", **headers})
+
+    for path in asked:
+        for encoding in ("identity", "br", "gzip"):
+            first = ask(path, **{"Accept-Encoding": encoding})
+            assert first.status_code == 200, first.text
+            again = ask(path, **{"Accept-Encoding": encoding, "If-None-Match": first.headers["ETag"]})
+            assert (again.status_code, again.data) == (304, b""), path
+            assert ask(path, **{"If-None-Match": '"another"'}).status_code == 200

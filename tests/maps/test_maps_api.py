@@ -125,7 +125,7 @@ def test_an_outline_across_the_date_line_is_cut_in_two() -> None:
     assert geometry.geom_type == "MultiPolygon"
     west, _, east, _ = geometry.bounds
     assert (west, east) == (-180.0, 180.0)
-    assert feature(CellSupply(cell, 1, 0, 0, 0, 0, 0, False))["properties"]["area_km2"] == pytest.approx(area_km2(cell))
+    assert feature(CellSupply(cell, 1, 0, 0, 0, 0, 0, False), "wgs84")["properties"]["area_km2"] == pytest.approx(area_km2(cell))
 
 
 @pytest.mark.parametrize(
