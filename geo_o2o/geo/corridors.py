@@ -19,6 +19,11 @@ LONGEST_LINE_M = 100_000.0
 # Straight in degrees is not straight on the ground: between points this close the difference is a few centimetres.
 _STEP_M = 1_000.0
 _QUARTER_SEGMENTS = 16
+# Nearer to a pole than this (some 100 km, as long as a line may be) an area is drawn around the pole itself, in sectors, and in finer steps.
+_POLAR_LAT = 89.0
+_SECTOR_DEG = 45
+_STEPS_OF_WIDTH = 40
+_AT_POLE_M = 1e-6
 
 
 class InvalidLine(ValueError):
@@ -60,13 +65,15 @@ def corridor(line: list[Point], *, half_width_m: float) -> MultiPolygon:
     Made in metres around the middle of the line, so it is right at any latitude.
     """
     dense = _densified(line)
-    middle = dense[len(dense) // 2]
+    pole = _pole_near(dense)
+    middle = pole or dense[len(dense) // 2]
     local = to_local_m(middle, np.array([(point.lon, point.lat) for point in dense]))
     # Each step by itself and then all together: a line that goes to and fro over itself costs no more than one that leads on.
     steps = shapely.linestrings(np.stack([local[:-1], local[1:]], axis=1))
     around = shapely.union_all(shapely.buffer(steps, half_width_m, quad_segs=_QUARTER_SEGMENTS))
-    around = shapely.segmentize(around, _STEP_M)
-    return _on_the_globe(middle, around)
+    if pole is not None:
+        return _around_pole(pole, shapely.segmentize(around, max(half_width_m / _STEPS_OF_WIDTH, 1.0)))
+    return _on_the_globe(middle, shapely.segmentize(around, _STEP_M))
 
 
 def detours_m(line: list[Point], lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,6 +120,47 @@ def _on_the_globe(middle: Point, local: Any) -> MultiPolygon:
         parts.append(shapely.transform(beyond, lambda lonlat, shift=shift: lonlat + np.array([shift, 0.0])))
     polygons = [piece for part in parts for piece in getattr(part, "geoms", [part]) if isinstance(piece, Polygon) and not piece.is_empty]
     return MultiPolygon(polygons)
+
+
+def _pole_near(line: list[Point]) -> Point | None:
+    """The pole that a line comes so near to that longitudes turn within it; a line is too short to come near both."""
+    farthest = max(line, key=lambda point: abs(point.lat))
+    return Point(0.0, math.copysign(90.0, farthest.lat)) if abs(farthest.lat) > _POLAR_LAT else None
+
+
+def _around_pole(pole: Point, local: Any) -> MultiPolygon:
+    """An area in metres around a pole as one in degrees: cut into sectors, in each of which longitudes run on and the pole is an edge."""
+    reach_m = 2.0 * float(np.abs(shapely.get_coordinates(local)).max()) + 1.0
+    pieces: list[Any] = []
+    for sector in range(0, 360, _SECTOR_DEG):
+        turn = np.radians([sector, sector + _SECTOR_DEG])
+        wedge = Polygon([(0.0, 0.0), *zip(reach_m * np.sin(turn), reach_m * np.cos(turn), strict=True)])
+        found = local.intersection(wedge)
+        # East of the middle of a sector is east of its meridian at the north pole and west of it at the south pole; either way it is whole.
+        lon = float(GEOD.fwd(pole.lon, pole.lat, sector + _SECTOR_DEG / 2, 1_000.0)[0])
+        pieces += [_sector(pole, lon, one) for one in getattr(found, "geoms", [found]) if isinstance(one, Polygon) and not one.is_empty]
+    area = shapely.make_valid(shapely.union_all(pieces))
+    return MultiPolygon([one for one in getattr(area, "geoms", [area]) if isinstance(one, Polygon)])
+
+
+def _sector(pole: Point, middle_lon: float, piece: Polygon) -> Polygon:
+    """A piece of one sector in degrees. middle_lon: of the sector."""
+
+    def ring(metres: NDArray[np.float64]) -> list[tuple[float, float]]:
+        away = np.hypot(metres[:, 0], metres[:, 1])
+        count = len(metres)
+        lon, lat, _ = GEOD.fwd(np.full(count, pole.lon), np.full(count, pole.lat), np.degrees(np.arctan2(metres[:, 0], metres[:, 1])), away)
+        lon = middle_lon + np.clip((np.asarray(lon) - middle_lon + 180.0) % 360.0 - 180.0, -_SECTOR_DEG / 2, _SECTOR_DEG / 2)
+        found: list[tuple[float, float]] = []
+        for at in range(count - 1):
+            if away[at] < _AT_POLE_M:
+                # The pole has every longitude: from that of the point before to that of the point behind.
+                found += [(float(lon[at - 1 if at else count - 2]), pole.lat), (float(lon[at + 1]), pole.lat)]
+            else:
+                found.append((float(lon[at]), float(lat[at])))
+        return found
+
+    return Polygon(ring(shapely.get_coordinates(piece.exterior)), [ring(shapely.get_coordinates(one)) for one in piece.interiors])
 
 
 def _is_number(value: Any) -> bool:

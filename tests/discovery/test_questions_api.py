@@ -307,3 +307,20 @@ def test_a_point_or_a_shape_is_needed_and_orders_know_their_kind(app_api: Api) -
     problem_of(app_api.get("/v1/stores/nearby", **HERE, district=_ID), 404, "not_found")
     problem_of(app_api.get("/v1/stores/nearby", **HERE, bbox="100,10,100.1,10.1"), 422, "area_too_far")
     problem_of(app_api.get("/v1/stores/nearby", bbox="0,0,9,9"), 422, "area_too_large")
+
+
+@pytest.mark.parametrize("pole", [90, -90])
+def test_ways_over_a_pole(ask: Any, session: Session, pole: int) -> None:
+    lat = pole * 89.999 / 90
+    made = [make_store(session, name=str(lon), at=Point(lon, lat)) for lon in (0, 90, 179, -90)]
+    make_offer(session, *made)
+    session.commit()
+    for width_m, line, found in (
+        (500, [[0, pole * 0.9999], [180, pole * 0.9999]], 4), (100, [[80, lat], [100, lat]], 1), (500, [[80, lat], [100, lat]], 4),
+        (500, [[0, pole * 0.999], [0, pole]], 4), (100, [[0, pole * 0.999], [0, pole]], 1),
+    ):  # fmt: skip
+        within = f'{{"type":"LineString","coordinates":{line}}}'
+        assert len(ask("stores/nearby", within=within, width_m=width_m)["items"]) == found, line
+        assert sum(one["count"] for one in ask("clusters", within=within, width_m=width_m)["items"]) == found
+    way = {"type": "LineString", "coordinates": [[0, pole * 0.9999], [180, pole * 0.9999]]}
+    assert len(ask("offers/along", body={"line": way, "detour_m": 600})["items"]) == 1

@@ -13,7 +13,7 @@ from geo_o2o.discovery.nearest import way_error_m, way_m
 from geo_o2o.discovery.rings import CELL_RADIUS_M, NARROWEST_STEP_M
 from geo_o2o.geo.cells import VERSIONED_RESOLUTION
 from geo_o2o.geo.corridors import InvalidLine, corridor, detours_m, length_m, parse_line
-from geo_o2o.geo.distance import GEOD, ecef_of, to_ecef
+from geo_o2o.geo.distance import GEOD, distance_m, ecef_of, to_ecef
 from geo_o2o.geo.point import Point
 
 
@@ -73,6 +73,33 @@ def test_a_corridor_holds_what_is_within_its_width_and_nothing_else(begin: Point
     sure = np.abs(aside - 250) > 1.5
     assert inside[sure].tolist() == (aside[sure] < 250).tolist()
     assert 0.02 < inside.mean() < 0.6
+
+
+@pytest.mark.parametrize("north", [True, False])
+@pytest.mark.parametrize("half_width_m", [25, 100, 500, 2_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        [(0, 89.99), (180, 89.99)], [(80, 89.999), (100, 89.999)], [(0, 89.9), (0, 90)], [(0, 90), (45, 89.95)], [(170, 89.98), (-170, 89.98)],
+        [(0, 89.5), (90, 89.9), (180, 89.9)], [(30, 89.2), (31, 89.1)], [(-90, 89.995), (90, 89.999), (91, 89.9)],
+    ],
+)  # fmt: skip
+def test_a_corridor_is_right_at_the_poles(line: list[tuple[float, float]], half_width_m: int, north: bool) -> None:
+    sign = 1 if north else -1
+    way = [Point(lon, sign * lat) for lon, lat in line]
+    area = corridor(way, half_width_m=half_width_m)
+    assert area.is_valid
+    chance = np.random.default_rng(half_width_m)
+    count, aside = 6_000, float(max(distance_m(way[0], point) for point in way) + 3 * half_width_m)
+    lon, lat, _ = GEOD.fwd(
+        np.full(count, way[0].lon), np.full(count, way[0].lat), chance.uniform(0, 360, count), aside * np.sqrt(chance.uniform(0, 1, count))
+    )
+    lonlat = np.column_stack([np.append(lon, 12.0), np.append(lat, sign * 90.0)])
+    away = detours_m(way, lonlat) / 2
+    inside = shapely.intersects_xy(area, lonlat[:, 0], lonlat[:, 1])
+    sure = np.abs(away - half_width_m) > 0.01 * half_width_m + 1.0
+    assert inside[sure].tolist() == (away[sure] < half_width_m).tolist()
+    assert inside.any()
 
 
 def test_a_line_that_goes_to_and_fro_has_the_corridor_of_what_it_covers() -> None:
