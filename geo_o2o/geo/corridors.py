@@ -24,6 +24,7 @@ _POLAR_LAT = 89.0
 _SECTOR_DEG = 45
 _STEPS_OF_WIDTH = 40
 _AT_POLE_M = 1e-6
+_HAIR_DEG = 1e-8
 
 
 class InvalidLine(ValueError):
@@ -137,7 +138,7 @@ def _around_pole(pole: Point, local: Any) -> MultiPolygon:
         wedge = Polygon([(0.0, 0.0), *zip(reach_m * np.sin(turn), reach_m * np.cos(turn), strict=True)])
         found = local.intersection(wedge)
         # East of the middle of a sector is east of its meridian at the north pole and west of it at the south pole; either way it is whole.
-        lon = float(GEOD.fwd(pole.lon, pole.lat, sector + _SECTOR_DEG / 2, 1_000.0)[0])
+        lon = round(2.0 * float(GEOD.fwd(pole.lon, pole.lat, sector + _SECTOR_DEG / 2, 1_000.0)[0])) / 2.0
         pieces += [_sector(pole, lon, one) for one in getattr(found, "geoms", [found]) if isinstance(one, Polygon) and not one.is_empty]
     area = shapely.make_valid(shapely.union_all(pieces))
     return MultiPolygon([one for one in getattr(area, "geoms", [area]) if isinstance(one, Polygon)])
@@ -150,7 +151,9 @@ def _sector(pole: Point, middle_lon: float, piece: Polygon) -> Polygon:
         away = np.hypot(metres[:, 0], metres[:, 1])
         count = len(metres)
         lon, lat, _ = GEOD.fwd(np.full(count, pole.lon), np.full(count, pole.lat), np.degrees(np.arctan2(metres[:, 0], metres[:, 1])), away)
-        lon = middle_lon + np.clip((np.asarray(lon) - middle_lon + 180.0) % 360.0 - 180.0, -_SECTOR_DEG / 2, _SECTOR_DEG / 2)
+        aside = (np.asarray(lon) - middle_lon + 180.0) % 360.0 - 180.0
+        # What lies on the edge of a sector lies on it exactly, or a hair would be missing between two of them.
+        lon = middle_lon + np.where(np.abs(aside) > _SECTOR_DEG / 2 - _HAIR_DEG, np.copysign(_SECTOR_DEG / 2, aside), aside)
         found: list[tuple[float, float]] = []
         for at in range(count - 1):
             if away[at] < _AT_POLE_M:

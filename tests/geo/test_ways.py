@@ -94,7 +94,9 @@ def test_a_corridor_is_right_at_the_poles(line: list[tuple[float, float]], half_
     lon, lat, _ = GEOD.fwd(
         np.full(count, way[0].lon), np.full(count, way[0].lat), chance.uniform(0, 360, count), aside * np.sqrt(chance.uniform(0, 1, count))
     )
-    lonlat = np.column_stack([np.append(lon, 12.0), np.append(lat, sign * 90.0)])
+    # The pole itself, and the meridians on which sectors meet.
+    edges, lats = np.meshgrid(np.arange(-180, 181, 45), sign * np.linspace(89.5, 90, 40))
+    lonlat = np.column_stack([np.concatenate([lon, edges.ravel()]), np.concatenate([lat, lats.ravel()])])
     away = detours_m(way, lonlat) / 2
     inside = shapely.intersects_xy(area, lonlat[:, 0], lonlat[:, 1])
     sure = np.abs(away - half_width_m) > 0.01 * half_width_m + 1.0
