@@ -19,6 +19,7 @@ from .point import Point
 MAX_VERTICES = 20_000
 # A part wider than half the world is nearly always one that was meant to cross the date line.
 _WIDEST_DEG = 180.0
+_POLAR_STEP_DEG = 1.0
 
 
 class InvalidShape(ValueError):
@@ -55,13 +56,18 @@ def _finish(area: BaseGeometry) -> MultiPolygon:
     polygons = [part for part in _polygons(area) if part.area > 0.0]
     if not polygons:
         raise InvalidShape("area_empty", "the area encloses nothing")
-    for polygon in polygons:
-        west, _, east, _ = polygon.bounds
-        if east - west > _WIDEST_DEG:
+    for place, polygon in enumerate(polygons):
+        west, south, east, north = polygon.bounds
+        if east - west <= _WIDEST_DEG:
+            continue
+        # Around a pole an area has all longitudes, and the pole for an edge. PostGIS would draw its rim right across the pole.
+        if (west, east) == (-180.0, 180.0) and (north == 90.0 or south == -90.0):
+            polygons[place] = shapely.segmentize(polygon, _POLAR_STEP_DEG)
+        else:
             raise InvalidShape(
                 "area_crosses_date_line",
                 "a part spans more than 180 degrees of longitude: split it at the date line (RFC 7946, 3.1.9);"
-                " an area around a pole is not supported",
+                " one around a pole goes from -180 to 180 and up to the pole",
             )
     return MultiPolygon([shapely.geometry.polygon.orient(polygon) for polygon in polygons])
 

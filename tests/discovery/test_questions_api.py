@@ -324,3 +324,26 @@ def test_ways_over_a_pole(ask: Any, session: Session, pole: int) -> None:
         assert sum(one["count"] for one in ask("clusters", within=within, width_m=width_m)["items"]) == found
     way = {"type": "LineString", "coordinates": [[0, pole * 0.9999], [180, pole * 0.9999]]}
     assert len(ask("offers/along", body={"line": way, "detour_m": 600})["items"]) == 1
+
+
+@pytest.mark.parametrize("pole", [90, -90])
+def test_a_polygon_around_a_pole(ask: Any, admin_api: Api, session: Session, pole: int) -> None:
+    for n, lon in enumerate((0, 90, 180, -90, -179.9)):
+        make_store(session, name=str(n), at=Point(lon, pole * (0.9995 + n * 0.0001)))
+    make_store(session, name="outside", at=Point(20, pole * 0.998))
+    session.commit()
+    rim = pole * 0.999
+    edge = f"[-180,{rim}],[180,{rim}]"
+    within = f'{{"type":"Polygon","coordinates":[[{edge},[180,{pole}],[-180,{pole}],[-180,{rim}]]]}}'
+    assert sorted(names(ask("stores/nearby", within=within))) == ["0", "1", "2", "3", "4"]
+    assert sum(one["count"] for one in ask("clusters", within=within)["items"]) == 5
+    made = admin_api.post("/v1/districts", {"name": "Polar", "area": json.loads(within)})
+    assert made.status_code == 201, made.text
+    # A cap of 0.09 degrees: a little more than 10 km.
+    assert made.get_json()["area_m2"] == pytest.approx(3.14159 * 10_052**2, rel=1e-3)
+    assert len(ask("stores/nearby", district=made.get_json()["id"])["items"]) == 5
+    assert [one["name"] for one in admin_api.get("/v1/districts", contains=f"45,{pole * 0.9999}").get_json()["items"]] == ["Polar"]
+    half = f'{{"type":"Polygon","coordinates":[[[-180,{rim}],[180,{rim}],[180,{pole * 0.9995}],[-180,{pole * 0.9995}],[-180,{rim}]]]}}'
+    problem = admin_api.get("/v1/stores/nearby", within=half)
+    assert problem.status_code == 422
+    assert "around a pole" in problem.get_json()["detail"]
