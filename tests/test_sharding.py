@@ -39,7 +39,7 @@ ALLOWED = {
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"WHERE (stores|offer_store)\.search_grams IS NULL": "what older versions left without words is filled once, after a migration",
-    r"INSERT INTO cell_versions .* FROM stores|UPDATE offer_store p SET store_count|^UPDATE (offers|offer_store) SET valid_from": "migrations, once",
+    r"INSERT INTO cell_versions .* FROM stores|UPDATE offer_store p SET store_count|^UPDATE (offers|offer_store) SET valid_from|^UPDATE (stores|offer_store) SET search_grams = NULL": "migrations, once",
     r"SELECT EXISTS \(SELECT FROM offers WHERE sample": "the demonstration's samples, by a command",
 }
 # What tests ask behind the service's back, to look at its work.
