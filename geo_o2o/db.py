@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
 
 # A connection that was used a moment ago is trusted; one that rested longer is tried before use, because the server may have restarted.
 _TRUSTED_S = 1.0
-# So long may a statement be under way when the database falls silent, before nobody waits for it any more.
+# So long may the database be silent, and a statement be under way, before nobody waits for it any more.
 _LONGEST_SILENCE_S = 1.0
 _PREPARED = "prepared"
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
@@ -108,8 +108,12 @@ class Database:
 
     def note(self, away: bool) -> None:
         """Told by the listener, again and again while the database is silent."""
+        now = time.monotonic()
+        if away and not self.away:
+            self._silent_since = now
         self.away = away
-        if away:
+        # A server that is only slow for a moment is waited for.
+        if away and now - self._silent_since > _LONGEST_SILENCE_S:
             self._lines.hang_up(_LONGEST_SILENCE_S)
 
     def __init__(self, settings: Settings, *, statement_timeout_ms: int | None = None, lock_timeout_ms: int | None = None):
@@ -125,7 +129,7 @@ class Database:
             # The generic plan is the good one here, and PostgreSQL would not believe it: it cannot guess what a box around a point holds.
             options += " -c plan_cache_mode=force_generic_plan"
 
-        self._lines = _Lines()
+        self._lines, self._silent_since = _Lines(), 0.0
 
         def engine(url: str) -> sa.Engine:
             made = sa.create_engine(

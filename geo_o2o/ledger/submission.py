@@ -5,11 +5,10 @@ Source: C2SP tlog-witness, add-checkpoint.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 
+from visit_verify.base64 import NotBase64, from_base64, to_base64
 from visit_verify.merkle import HASH_BYTES
 from visit_verify.note import BadNote, Checkpoint, Note, parse_checkpoint, parse_note
 
@@ -31,7 +30,7 @@ class Submission:
     checkpoint: Checkpoint
 
     def __str__(self) -> str:
-        return "\n".join([f"old {self.old_size}", *(base64.b64encode(one).decode() for one in self.path), "", str(self.note)])
+        return "\n".join([f"old {self.old_size}", *map(to_base64, self.path), "", str(self.note)])
 
 
 def parse_submission(data: bytes) -> Submission:
@@ -44,15 +43,12 @@ def parse_submission(data: bytes) -> Submission:
             raise BadSubmission(f"expected `old <size>`, at most {_MOST_HASHES} hashes, an empty line and a checkpoint")
         note = parse_note(note_text)
         return Submission(int(old[1]), tuple(map(_hash, lines)), note, parse_checkpoint(note.text))
-    except (UnicodeDecodeError, BadNote) as failure:
+    except (UnicodeDecodeError, BadNote, NotBase64) as failure:
         raise BadSubmission(str(failure)) from failure
 
 
 def _hash(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as failure:
-        raise BadSubmission(f"expected a hash in base64, found {text[:60]!r}") from failure
-    if len(data) != HASH_BYTES or base64.b64encode(data).decode() != text:
+    data = from_base64(text)
+    if len(data) != HASH_BYTES:
         raise BadSubmission(f"expected a hash of {HASH_BYTES} bytes in base64, found {text[:60]!r}")
     return data

@@ -5,8 +5,6 @@ Source: C2SP signed-note, tlog-checkpoint and tlog-cosignature (Ed25519).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterable
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from .base64 import NotBase64, from_base64, to_base64
 from .merkle import HASH_BYTES
 
 # What a signature is, as a byte before the public key: of the note's text, or of the text and a time by a witness.
@@ -40,7 +39,7 @@ class VerifierKey:
     public: bytes
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_to_base64(bytes([self.kind]) + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{to_base64(bytes([self.kind]) + self.public)}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Signature:
     body: bytes
 
     def __str__(self) -> str:
-        return f"{_DASH}{self.name} {_to_base64(self.id + self.body)}\n"
+        return f"{_DASH}{self.name} {to_base64(self.id + self.body)}\n"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Checkpoint:
 
     def __str__(self) -> str:
         """The text of its note."""
-        return "".join(f"{line}\n" for line in (self.origin, self.size, _to_base64(self.root), *self.further))
+        return "".join(f"{line}\n" for line in (self.origin, self.size, to_base64(self.root), *self.further))
 
 
 def key_id(name: str, kind: int, public: bytes) -> bytes:
@@ -99,7 +98,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
     name, *rest = text.split("+", 2)
     if len(rest) != 2 or not re.fullmatch(r"[0-9a-f]{8}", rest[0]):
         raise BadNote(f"a verifier key looks like name+0123abcd+base64, found {text[:80]!r}")
-    material = _from_base64(rest[1])
+    material = _read_base64(rest[1])
     key = verifier_key(name, material[0] if material else 0, material[1:])
     if key.id.hex() != rest[0]:
         raise BadNote(f"the id of the key {name} should be {key.id.hex()}, found {rest[0]}")
@@ -132,7 +131,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise BadNote("a checkpoint has an origin, a size and a root, and no empty lines")
     if not _NUMBER.fullmatch(lines[1]):
         raise BadNote(f"the size of a checkpoint is a number without leading zeroes, found {lines[1][:30]!r}")
-    root = _from_base64(lines[2])
+    root = _read_base64(lines[2])
     if len(root) != HASH_BYTES:
         raise BadNote("the root of a checkpoint has 32 bytes")
     return Checkpoint(lines[0], int(lines[1]), root, tuple(lines[3:]))
@@ -173,7 +172,7 @@ def _time_of(note: Note, signature: Signature, key: VerifierKey) -> int | None:
 
 def _parse_signature(line: str) -> Signature:
     name, space, body = line.removeprefix(_DASH).partition(" ")
-    raw = _from_base64(body) if line.startswith(_DASH) and space and _is_name(name) else b""
+    raw = _read_base64(body) if line.startswith(_DASH) and space and _is_name(name) else b""
     if len(raw) <= _ID_BYTES:
         raise BadNote(f"a signature looks like `— name base64`, found {line[:60]!r}")
     return Signature(name, raw[:_ID_BYTES], raw[_ID_BYTES:])
@@ -183,16 +182,8 @@ def _is_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(letter.isspace() for letter in name)
 
 
-def _to_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _from_base64(text: str) -> bytes:
+def _read_base64(text: str) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as failure:
-        raise BadNote(f"expected base64, found {text[:60]!r}") from failure
-    # Bits that nobody reads would let one signature be written in several ways.
-    if _to_base64(data) != text:
-        raise BadNote(f"expected base64, found {text[:60]!r}")
-    return data
+        return from_base64(text)
+    except NotBase64 as failure:
+        raise BadNote(str(failure)) from failure

@@ -5,11 +5,10 @@ Source: C2SP tlog-proof, version 1.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 
+from .base64 import NotBase64, from_base64, to_base64
 from .merkle import HASH_BYTES, BadProof, check_inclusion, leaf_hash
 from .note import BadNote, Checkpoint, Note, parse_checkpoint, parse_note
 
@@ -40,8 +39,8 @@ class Proof:
         return checkpoint
 
     def __str__(self) -> str:
-        extra = [] if self.extra is None else [f"extra {base64.b64encode(self.extra).decode()}"]
-        lines = [_FIRST_LINE, *extra, f"index {self.index}", *(base64.b64encode(one).decode() for one in self.path), "", str(self.note)]
+        extra = [] if self.extra is None else [f"extra {to_base64(self.extra)}"]
+        lines = [_FIRST_LINE, *extra, f"index {self.index}", *map(to_base64, self.path), "", str(self.note)]
         return "\n".join(lines)
 
 
@@ -57,11 +56,11 @@ def parse_proof(data: bytes | str) -> Proof:
     first, *lines = head.split("\n")
     if first != _FIRST_LINE or not found:
         raise BadProof(f"a proof begins with {_FIRST_LINE}, and its checkpoint comes after an empty line")
-    extra = _from_base64(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
+    extra = _read_base64(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
     index = _INDEX.fullmatch(lines[0]) if lines else None
     if index is None:
         raise BadProof("expected a line `index` with the number of the entry")
-    path = tuple(_from_base64(line) for line in lines[1:])
+    path = tuple(_read_base64(line) for line in lines[1:])
     if len(path) > _MOST_HASHES or any(len(one) != HASH_BYTES for one in path):
         raise BadProof(f"a path has up to {_MOST_HASHES} hashes of {HASH_BYTES} bytes")
     try:
@@ -70,11 +69,8 @@ def parse_proof(data: bytes | str) -> Proof:
         raise BadProof(f"the checkpoint of the proof: {failure}") from failure
 
 
-def _from_base64(text: str) -> bytes:
+def _read_base64(text: str) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as failure:
-        raise BadProof(f"expected base64, found {text[:60]!r}") from failure
-    if base64.b64encode(data).decode() != text:
-        raise BadProof(f"expected base64, found {text[:60]!r}")
-    return data
+        return from_base64(text)
+    except NotBase64 as failure:
+        raise BadProof(str(failure)) from failure
