@@ -99,21 +99,21 @@ class _Lines:
 class Database:
     """Engines for a primary and, where there is one, a replica.
 
-    notifies: whether what is committed here reaches listeners on other connections. away: whether it was found silent a moment ago, by
+    notifies: whether what is committed here reaches listeners on other connections. away: whether it has been silent for a while to
     whoever listens to it; then nobody need wait for it to learn the same.
     """
 
     notifies = True
     away = False
+    _silent_since = 0.0
 
     def note(self, away: bool) -> None:
         """Told by the listener, again and again while the database is silent."""
         now = time.monotonic()
-        if away and not self.away:
-            self._silent_since = now
-        self.away = away
+        self._silent_since = (self._silent_since or now) if away else 0.0
         # A server that is only slow for a moment is waited for.
-        if away and now - self._silent_since > _LONGEST_SILENCE_S:
+        self.away = away and now - self._silent_since > _LONGEST_SILENCE_S
+        if self.away:
             self._lines.hang_up(_LONGEST_SILENCE_S)
 
     def __init__(self, settings: Settings, *, statement_timeout_ms: int | None = None, lock_timeout_ms: int | None = None):
@@ -129,7 +129,7 @@ class Database:
             # The generic plan is the good one here, and PostgreSQL would not believe it: it cannot guess what a box around a point holds.
             options += " -c plan_cache_mode=force_generic_plan"
 
-        self._lines, self._silent_since = _Lines(), 0.0
+        self._lines = _Lines()
 
         def engine(url: str) -> sa.Engine:
             made = sa.create_engine(

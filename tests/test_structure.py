@@ -43,6 +43,8 @@ IMPURE = {
 IMPURE_CALLS = {"now", "utcnow", "today", "urandom", "getenv"}
 # Files beside the jobs that are doors to the outside and say so.
 DOORS = {
+    "discovery/ordered.py": "asks the database",
+    "discovery/profiles.py": "reads and writes the profiles of this deployment",
     "ops/demo.py": "runs processes",
     "ops/logs.py": "names the clock for logging to read",
     "ledger/folder.py": "keeps files",

@@ -9,7 +9,8 @@ import click
 from ..config import from_environment
 from ..db import Database
 from ..errors import InvalidInput
-from . import queries, service
+from . import profiles as rank_profiles
+from . import queries
 from .ranking import BadProfile, built_in_profiles, parse_profile
 
 
@@ -36,7 +37,7 @@ def add(file: IO[str]) -> None:
     except (BadProfile, ValueError) as failure:
         raise InvalidInput(str(failure)) from failure
     with Database(from_environment()).write() as session:
-        service.add_profile(session, profile, now=datetime.now(UTC))
+        rank_profiles.add_profile(session, profile, now=datetime.now(UTC))
     click.echo(f"added {profile.name}")
 
 
@@ -45,5 +46,5 @@ def add(file: IO[str]) -> None:
 def refit(name: str) -> None:
     """Make the next version of profile NAME, with the mean ratings of today frozen as its priors."""
     with Database(from_environment(), statement_timeout_ms=120_000).write() as session:
-        profile = service.refit_profile(session, name, now=datetime.now(UTC))
+        profile = rank_profiles.refit_profile(session, name, now=datetime.now(UTC))
     click.echo(json.dumps(profile.as_json()))

@@ -43,8 +43,11 @@ _OFFER = {
 _HOLDS = "o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))"
 
 
-def conditions_of(question: Question) -> dict[str, str]:
-    """What a row must satisfy beside the distance, by the name of the filter; s is the store, o the placement (where offers are asked for)."""
+def conditions_of(question: Question, *, everywhere: bool = False) -> dict[str, str]:
+    """What a row must satisfy beside the distance, by the name of the filter; s is the store, o the placement (where offers are asked for).
+
+    everywhere: nearly all rows are looked at, so that their offers are found in one pass and not for each of them.
+    """
     filters, where = question.filters, question.where
     found = {name: text for name, text in _STORE.items() if _is_asked(filters, name)}
     if filters.open_from is not None:
@@ -63,9 +66,11 @@ def conditions_of(question: Question) -> dict[str, str]:
         if filters.sample is not None:
             found["sample"] = "s.rating_sample = :sample"
         if filters.asks_of_offers:
+            passing = f"FROM offer_store o WHERE o.shard_cell = ANY(:shard_cells) AND {' AND '.join(of_offers.values())}"
             found["offers"] = (
-                "EXISTS (SELECT FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
-                f" AND o.shard_cell = ANY(:shard_cells) AND {' AND '.join(of_offers.values())})"
+                f"(s.shard_cell, s.id) IN (SELECT o.shard_cell, o.store_id {passing})"
+                if everywhere
+                else f"EXISTS (SELECT {passing} AND o.shard_cell = s.shard_cell AND o.store_id = s.id)"
             )
     if where.area is not None:
         found["within"] = "ST_Covers(CAST(:area AS geometry), s.location::geometry)"

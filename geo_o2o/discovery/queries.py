@@ -188,7 +188,7 @@ def verdicts_of(row: Mapping[str, Any]) -> dict[str, bool]:
 def clusters(session: Session, question: Question, *, resolution: int) -> Sequence[Any]:
     """How many stores of an area pass, by cell."""
     where, words = question.where, question.words
-    passing = ["s.status = 'live'", "s.shard_cell = ANY(:shard_cells)", *conditions.conditions_of(question).values()]
+    passing = ["s.status = 'live'", "s.shard_cell = ANY(:shard_cells)", *conditions.conditions_of(question, everywhere=True).values()]
     parameters = _parameters(replace(question, where=replace(where, radius_m=min(where.radius_m, LARGEST_COVER_M))))
     parameters |= {"radius_m": where.radius_m, "shard_cells": _shard_cells_within(session, where)}
     if where.radius_m < WHOLE_EARTH_M:

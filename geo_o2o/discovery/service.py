@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,18 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-import numpy as np
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
-from ..errors import Conflict, InvalidInput, Unavailable
+from ..errors import InvalidInput, Unavailable
 from ..geo.cells import parent
-from ..geo.corridors import detours_m
 from ..geo.point import Point
 from ..shelf.queries import credit as credit_of
 from ..shelf.service import NotOnShelf, Shelf, folder_of
@@ -29,10 +25,11 @@ from ..stores.words import is_match
 from . import queries
 from .answer import candidate_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
-from .items import item_of_row, items_of_hits
-from .models import RankProfile
-from .question import After, Question, Words
-from .ranking import MILLI, Candidate, Profile, Score, built_in_profiles, order_key, parse_profile, rank, score
+from .items import items_of_hits
+from .ordered import Ranked, every_ranked, grams_found, items_of_ranked, once, rows_along, rows_in_order
+from .profiles import get_profile
+from .question import After, Question
+from .ranking import Candidate, Profile, Score, built_in_profiles, order_key, score
 from .reading import LARGEST_RADIUS_M
 from .selection import View, Views
 from .walk import Walk
@@ -167,7 +164,7 @@ class Finder:
 
     def _facets_from_database(self, question: Question, names: Sequence[str]) -> dict[str, Counter[Any]]:
         with self._database().read() as session:
-            return facets_of_rows((one.row for one in _once(every_ranked(session, question), question)), names)
+            return facets_of_rows((one.row for one in once(every_ranked(session, question), question)), names)
 
     def clusters(self, question: Question, *, resolution: int) -> Clusters:
         """How many stores each cell has of those that a question finds."""
@@ -264,7 +261,7 @@ def _judge(row: Mapping[str, Any], question: Question) -> Judged:
     failed = [name for name, passes in queries.verdicts_of(row).items() if not passes]
     if not where.min_radius_m <= row["metres"] <= where.radius_m:
         failed.append("radius_m" if row["metres"] > where.radius_m else "min_radius_m")
-    has = _found(row, words)
+    has = grams_found(row, words)
     if words is not None and not is_match(has, len(words.grams)):
         failed.append("q")
     asked = len(words.grams) if words is not None and "q" not in failed else 0
@@ -278,77 +275,6 @@ def _whole(question: Question) -> Question:
     return replace(question, after=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A row of SQL with its place in the order."""
-
-    row: Any
-    candidate: Candidate
-    score: Score
-    key: int
-
-
-def rows_in_order(session: Session, question: Question) -> list[Ranked]:
-    """Rows of the database in the order of the published rule, from after the cursor on, an offer once; at least `limit` where there are."""
-    id_column = "offer_id" if question.kind == "offers" else "store_id"
-    if question.sort == "points" and question.words is None:
-        rows: Sequence[Any] = queries.best_rows(session, question)
-        candidates = [candidate_of(row, id_column=id_column) for row in rows]
-        by_id = dict(zip((one.id for one in candidates), rows, strict=True))
-        return [Ranked(by_id[one.id], one, points, -points.total) for one, points in rank(candidates, question.profile)]
-    return _once(every_ranked(session, question), question)
-
-
-def rows_along(session: Session, question: Question, line: list[Point], detour_m: float) -> list[Ranked]:
-    """The same with the way out of the way of a line and back as the distance, up to a longest one."""
-    near = every_ranked(session, question)
-    lonlat = np.array([(one.row["lon"], one.row["lat"]) for one in near]).reshape(-1, 2)
-    found = []
-    for one, metres in zip(near, detours_m(line, lonlat) if near else (), strict=True):
-        if metres <= detour_m:
-            candidate = replace(one.candidate, distance_m=round(float(metres)))
-            points = score(candidate, question.profile)
-            found.append(Ranked(one.row, candidate, points, order_key(candidate, points, question.sort)))
-    found.sort(key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
-    return _once(found, question)
-
-
-def every_ranked(session: Session, question: Question) -> list[Ranked]:
-    """Every row that passes with its place in the order, an offer once for each of its stores, best first."""
-    id_column = "offer_id" if question.kind == "offers" else "store_id"
-    words = question.words
-    found = []
-    for row in queries.every_row(session, question):
-        has = _found(row, words)
-        if words is not None and not is_match(has, len(words.grams)):
-            continue
-        candidate = candidate_of(row, id_column=id_column, found=has, asked=len(words.grams) if words else 0)
-        points = score(candidate, question.profile)
-        found.append(Ranked(row, candidate, points, order_key(candidate, points, question.sort)))
-    return sorted(found, key=lambda one: (one.key, one.candidate.distance_m, one.candidate.id, one.row["store_id"]))
-
-
-def _found(row: Mapping[str, Any], words: Words | None) -> int:
-    """How many of the asked grams a row has: in its own names, its offer's title or, where that is more, its category's names."""
-    if words is None:
-        return 0
-    grams = {*(row["search_grams"] or ()), *(row.get("offer_grams") or ())}
-    category = row.get("offer_category_id", row["category_id"])
-    return max(len(grams.intersection(words.grams)), dict(words.category_found).get(category, 0))
-
-
-def _once(ranked: Sequence[Ranked], question: Question) -> list[Ranked]:
-    """Each offer at the first, and so the best, of its stores; from after the cursor on."""
-    after, seen, kept = question.after, set(), []
-    for one in ranked:
-        if one.candidate.id in seen:
-            continue
-        seen.add(one.candidate.id)
-        if after is None or (one.key, one.candidate.distance_m, one.candidate.id) > (after.key, after.distance_m, after.id):
-            kept.append(one)
-    return kept
-
-
 def _page_of(ranked: Sequence[Ranked], question: Question, known: Mapping[str, tuple[str, str]]) -> Page:
     """ranked: one more than the page shows, where there are more."""
     kept = ranked[: question.limit - 1]
@@ -357,50 +283,8 @@ def _page_of(ranked: Sequence[Ranked], question: Question, known: Mapping[str, t
     return Page(items_of_ranked(kept, question), last, credit, question.where.radius_m, None, "database")
 
 
-def items_of_ranked(ranked: Sequence[Ranked], question: Question) -> bytes:
-    return b",".join([item_of_row(one.row, one.candidate, one.score, profile=question.profile) for one in ranked])
-
-
 class OutOfHorizon(InvalidInput):
     code = "open_at_out_of_range"
-
-
-def get_profile(session: Session, name: str) -> Profile:
-    """A built-in profile or one of this deployment. Raises InvalidInput."""
-    built_in = built_in_profiles().get(name)
-    if built_in is not None:
-        return built_in
-    row = queries.find_profile(session, name)
-    if row is None:
-        known = ", ".join([*built_in_profiles(), *(one.name for one in queries.list_profiles(session))])
-        raise InvalidInput(f"there is no rank profile {name[:60]!r}; known are {known}", errors={"profile": [f"expected one of {known}"]})
-    return parse_profile(row.body)
-
-
-def add_profile(session: Session, profile: Profile, *, now: datetime) -> None:
-    """Raises Conflict where the name is taken: a profile never changes, so that old answers can be recomputed."""
-    if profile.name in built_in_profiles() or queries.find_profile(session, profile.name):
-        raise Conflict(f"there is a profile {profile.name} already; a changed one gets a new name")
-    session.add(RankProfile(name=profile.name, body=profile.as_json(), created_at=now))
-    session.flush()
-
-
-def refit_profile(session: Session, name: str, *, now: datetime) -> Profile:
-    """The next version of a profile, its prior means those of the ratings as they are now.
-
-    Raises InvalidInput where there is no such profile or nothing is rated.
-    """
-    old = get_profile(session, name)
-    means = queries.mean_ratings_milli(session)
-    if not means:
-        raise InvalidInput("nothing is rated yet, so there is no mean to fit to")
-    stem, number = _version(name)
-    while f"{stem}-{number}" in built_in_profiles() or queries.find_profile(session, f"{stem}-{number}"):
-        number += 1
-    body = {**old.as_json(), "name": f"{stem}-{number}", "prior_mean": {code: mean / MILLI for code, mean in means.items()}}
-    profile = parse_profile(body)
-    add_profile(session, profile, now=now)
-    return profile
 
 
 def check_moment(at: datetime, *, field: str, now: datetime, horizon_d: int) -> None:
@@ -411,8 +295,3 @@ def check_moment(at: datetime, *, field: str, now: datetime, horizon_d: int) -> 
     if not first <= at < last:
         message = f"opening hours are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}, found {at:%Y-%m-%dT%H:%MZ}"
         raise OutOfHorizon(message, errors={field: [message]})
-
-
-def _version(name: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(.+)-(\d+)", name)
-    return (match[1], int(match[2]) + 1) if match else (name, 2)

@@ -12,11 +12,11 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from geo_o2o.discovery.answer import hits_of
 from geo_o2o.discovery.items import items_of_hits
+from geo_o2o.discovery.ordered import rows_in_order
 from geo_o2o.discovery.question import After, Filters, Question, Where
 from geo_o2o.discovery.ranking import Profile, built_in_profiles
 from geo_o2o.discovery.reading import circle_of, read_words
 from geo_o2o.discovery.selection import Views
-from geo_o2o.discovery.service import rows_in_order
 from geo_o2o.discovery.walk import Walk
 from geo_o2o.geo.cells import cell_of
 from geo_o2o.geo.corridors import corridor

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from geo_o2o.discovery import service
+from geo_o2o.discovery import profiles
 from geo_o2o.discovery.schemas import NearbyOffers, NearbyStores, OfferHit, StoreHit, StoreOfHit
 from geo_o2o.errors import Conflict, InvalidInput
 from geo_o2o.geo.crs import from_wgs84
@@ -233,18 +233,18 @@ def test_an_empty_place_is_an_empty_answer(app_api: Api) -> None:
 def test_a_profile_of_the_deployment_ranks_and_never_changes(app_api: Api, session: Session) -> None:
     make_store(session, name="bad and near", rating=(20, 20))
     make_store(session, name="good and far", rating=(100, 20), at=north_of(HELSINKI, 1_500), category="shop.books")
-    refitted = service.refit_profile(session, "top-rated-1", now=utcnow())
+    refitted = profiles.refit_profile(session, "top-rated-1", now=utcnow())
     session.commit()
     assert refitted.name == "top-rated-2"
     assert refitted.prior_mean_milli == {"default": 3000, "food.cafe": 1000, "shop.books": 5000}
     assert names(app_api.get("/v1/stores/nearby", **HERE, profile="top-rated-2")) == ["good and far", "bad and near"]
-    assert service.refit_profile(session, "top-rated-1", now=utcnow()).name == "top-rated-3"
+    assert profiles.refit_profile(session, "top-rated-1", now=utcnow()).name == "top-rated-3"
     with pytest.raises(Conflict):
-        service.add_profile(session, refitted, now=utcnow())
+        profiles.add_profile(session, refitted, now=utcnow())
     with pytest.raises(InvalidInput, match="balanced-1"):
-        service.get_profile(session, "nobody-1")
+        profiles.get_profile(session, "nobody-1")
 
 
 def test_nothing_rated_means_nothing_to_refit_to(session: Session) -> None:
     with pytest.raises(InvalidInput):
-        service.refit_profile(session, "balanced-1", now=utcnow())
+        profiles.refit_profile(session, "balanced-1", now=utcnow())

@@ -24,13 +24,16 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy.exc import OperationalError
 
 from geo_o2o.changes.service import note_change
 from geo_o2o.config import Settings
 from geo_o2o.db import Database
+from geo_o2o.discovery.ordered import items_of_ranked, rows_in_order
 from geo_o2o.discovery.question import Filters, Question, Where
 from geo_o2o.discovery.ranking import built_in_profiles
-from geo_o2o.discovery.service import Finder, items_of_ranked, rows_in_order
+from geo_o2o.discovery.service import Finder
+from geo_o2o.errors import Unavailable
 from geo_o2o.geo.cells import cell_of, parent
 from geo_o2o.geo.point import Point
 from geo_o2o.offers import service as offers
@@ -239,11 +242,17 @@ class Workers(RuleBasedStateMachine):
         for worker in self.workers:
             for kind in ("stores", "offers"):
                 asked_at = time.monotonic()
-                page = worker.page(self.question(kind))
-                assert page.stale_since is None
-                self.counted[page.path] += 1
+                try:
+                    page = worker.page(self.question(kind))
+                except (Unavailable, OperationalError):
+                    # A machine that stands still for a second looks like a database that is gone; no answer is not a wrong one.
+                    self.counted["refused"] += 1
+                    continue
+                self.counted[page.path if page.stale_since is None else "stale"] += 1
                 found = page.items
-                right = self.right_between(asked_at - BOUND_S - SLACK_S, time.monotonic(), kind)
+                # What says that it may be older is right as of the moment that it names.
+                age_s = BOUND_S if page.stale_since is None else (_now() - page.stale_since).total_seconds()
+                right = self.right_between(asked_at - age_s - SLACK_S, time.monotonic(), kind)
                 assert found in right, f"{kind} by {page.path}: {found}\nnone of {right}"
 
     @rule()
@@ -315,4 +324,5 @@ def test_workers_in_any_trouble(fresh_database: Any, tmp_path: Path, capsys: pyt
     with capsys.disabled():
         print("\n" + ", ".join(f"{name} {number}" for name, number in sorted(Workers.counted.items())))  # noqa: T201 - the statistics of the run
     assert Workers.counted["shelf"] > Workers.counted["database"] / 10
+    assert Workers.counted["refused"] + Workers.counted["stale"] < Workers.counted["shelf"] / 10
     assert len(Workers.counted) >= 14
