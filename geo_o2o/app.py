@@ -11,7 +11,22 @@ from .db import Database
 from .http import Json, NoSessions, compress, tag
 from .problems import Api, document_problems
 
-_ROOMS_WITH_TABLES = ("auth", "changes", "ledger", "districts", "basemap", "stores", "checkins", "offers", "sponsorships", "discovery")
+_ROOMS_WITH_TABLES = (
+    "auth",
+    "changes",
+    "ledger",
+    "districts",
+    "basemap",
+    "stores",
+    "signers",
+    "receipts",
+    "checkins",
+    "vouchers",
+    "erasure",
+    "offers",
+    "sponsorships",
+    "discovery",
+)
 
 
 def import_models() -> None:
@@ -30,9 +45,12 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
+    from .receipts import views as receipts
+    from .signers import views as signers
     from .sponsorships import views as sponsorships
     from .stores import service as stores_service
     from .stores import views as stores
+    from .vouchers import views as vouchers
 
     import_models()
     settings = settings or from_environment()
@@ -57,7 +75,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    for room in (auth, ledger, districts, stores, checkins, offers, sponsorships, discovery, maps, ops):
+    for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
     compress(app)

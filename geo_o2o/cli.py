@@ -9,14 +9,17 @@ from psycopg2.errors import UndefinedTable
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .auth import commands as auth
+from .checkins import commands as checkins
 from .cluster import ClusterFailed
 from .config import BadSettings
 from .discovery import commands as discovery
+from .erasure import commands as erasure
 from .errors import GeoO2OError
 from .ingest import commands as ingest
 from .ledger import commands as ledger
 from .ops import commands as ops
 from .ports import Busy
+from .receipts import commands as receipts
 from .shelf import commands as shelf
 from .witness import commands as witness
 
@@ -56,6 +59,9 @@ main.add_command(ingest.load)
 main.add_command(discovery.profiles)
 main.add_command(shelf.shelf)
 main.add_command(ledger.log)
+main.add_command(receipts.receipt)
+main.add_command(erasure.subject)
+main.add_command(checkins.check_ins)
 main.add_command(witness.witness)
 
 if __name__ == "__main__":

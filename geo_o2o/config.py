@@ -59,6 +59,7 @@ class Settings:
     log_policy: str = setting("", "file (C2SP tlog-policy) with the witnesses of the log, their addresses and the quorum; empty: none is asked")
     witness_name: str = setting("", "name under which this machine signs as a witness of other logs (`geo-o2o witness serve`)")
     witness_logs: str = setting("", "file with the public keys of the logs that it witnesses, one in each line")
+    public_url: str = setting("http://localhost:8000", "address by which the world knows this service: the issuer of receipts, and what devices sign")
     evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
     worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
 

@@ -45,6 +45,16 @@ class Unauthenticated(GeoO2OError):
     code = "unauthenticated"
 
 
+class NonceNeeded(Unauthenticated):
+    """The caller must sign what it has not seen before. nonce: that."""
+
+    code = "use_nonce"
+
+    def __init__(self, message: str, *, nonce: str):
+        super().__init__(message)
+        self.nonce = nonce
+
+
 class Forbidden(GeoO2OError):
     """The caller is known and may not do this."""
 
@@ -89,6 +99,16 @@ class PreconditionRequired(GeoO2OError):
     """The caller must say which version it means to change."""
 
     code = "precondition_required"
+
+
+class TooMany(GeoO2OError):
+    """The caller has asked too often; the same request may succeed later."""
+
+    code = "too_many"
+
+    def __init__(self, message: str, *, retry_after_s: int, code: str | None = None):
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(GeoO2OError):

@@ -33,6 +33,7 @@ STATUS: dict[type[errors.GeoO2OError], int] = {
     errors.PreconditionFailed: 412,
     errors.InvalidInput: 422,
     errors.PreconditionRequired: 428,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
     errors.Moved: 308,
 }
@@ -91,12 +92,14 @@ class Api(flask_smorest.Api):
 def _on_our_error(error: errors.GeoO2OError) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     headers = {}
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.TooMany):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.Moved):
         headers["Location"] = error.location
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.NonceNeeded):
+        headers |= {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": error.nonce}
     return problem(status, error.code, error.message, fields=error.errors, headers=headers)
 
 
@@ -142,6 +145,7 @@ _WORDS = {
     "415": "not the media type expected",
     "422": "a field has the wrong shape or range",
     "428": "If-Match is missing",
+    "429": "too many tries",
     "500": "a fault of this service",
     "503": "the database does not answer, or the question took too long",
 }

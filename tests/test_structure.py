@@ -43,13 +43,22 @@ IMPURE = {
 IMPURE_CALLS = {"now", "utcnow", "today", "urandom", "getenv"}
 # Files beside the jobs that are doors to the outside and say so.
 DOORS = {
+    "checkins/codes.py": "asks the database for tills and codes",
+    "checkins/risk.py": "asks the database for measures",
+    "client/calls.py": "calls the API over the network",
+    "client/signing.py": "draws keys, keeps one in a file, reads the clock",
+    "client/till.py": "calls the API over the network",
+    "client/visitor.py": "calls the API over the network",
     "discovery/ordered.py": "asks the database",
     "discovery/profiles.py": "reads and writes the profiles of this deployment",
     "ops/demo.py": "runs processes",
     "ops/logs.py": "names the clock for logging to read",
+    "erasure/listing.py": "keeps a file",
     "ledger/folder.py": "keeps files",
     "ledger/keys.py": "keeps secrets in files",
     "ledger/witnesses.py": "asks witnesses over the network",
+    "receipts/keys.py": "keeps secrets in files",
+    "receipts/trust.py": "asks the database for keys",
     "shelf/builder.py": "reads the database and writes files",
     "shelf/everything.py": "runs processes",
     "shelf/files.py": "keeps files",

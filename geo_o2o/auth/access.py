@@ -11,12 +11,12 @@ PUBLIC = "public"
 
 ROLES: dict[str, frozenset[str]] = {
     "app": frozenset({"discovery:read", "catalogue:read", "check-ins:write", "visits:read", "tiles:read"}),
-    "store": frozenset({"catalogue:read", "catalogue:write", "check-ins:read", "visits:read"}),
+    "store": frozenset({"catalogue:read", "catalogue:write", "check-ins:read", "confirmations:write", "visits:read"}),
     "planner": frozenset({"catalogue:read", "heat:read", "tiles:read"}),
     "admin": frozenset(
         {
-            "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read", "visits:read",
-            "districts:write", "heat:read", "tiles:read", "merchants:write",
+            "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read", "confirmations:write",
+            "visits:read", "districts:write", "heat:read", "tiles:read", "merchants:write",
         }
     ),
 }  # fmt: skip

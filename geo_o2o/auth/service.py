@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg2.errors import LockNotAvailable
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from ..caller import Caller
-from ..errors import InvalidInput, NotFound, Unauthenticated
+from ..errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from ..geo.ids import RANDOM_BITS, unlocated_id
 from . import queries
 from .access import ROLES
@@ -23,6 +25,10 @@ IDEMPOTENCY_LIFE = timedelta(hours=24)
 
 class IdempotencyKeyReused(InvalidInput):
     code = "idempotency_key_reused"
+
+
+class RequestInProgress(Conflict):
+    code = "request_in_progress"
 
 
 def add_merchant(session: Session, *, name: str, now: datetime) -> Merchant:
@@ -79,12 +85,17 @@ def once(session: Session, *, caller: Caller, key: str | None, request: Any, res
     """The id under which a creating request is carried out: resource_id the first time, the first one's id ever after.
 
     request: JSON, what was asked. key: the Idempotency-Key; None lets every request count as a first.
-    Raises IdempotencyKeyReused where the same key came with another request.
+    Raises IdempotencyKeyReused where the same key came with another request, RequestInProgress where the first one takes long.
     """
     if key is None:
         return resource_id
     digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
-    earlier = queries.claim_idempotency_key(session, caller_id=caller.key_id, key=key, request_hash=digest, resource_id=resource_id, now=now)
+    try:
+        earlier = queries.claim_idempotency_key(session, caller_id=caller.key_id, key=key, request_hash=digest, resource_id=resource_id, now=now)
+    except OperationalError as failure:
+        if isinstance(failure.orig, LockNotAvailable):
+            raise RequestInProgress("the same request is under way: ask again in a moment") from failure
+        raise
     if earlier is None:
         return resource_id
     if earlier.request_hash != digest:

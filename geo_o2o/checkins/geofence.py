@@ -111,6 +111,11 @@ def judge(fixes: Sequence[Fix], fence: Fence) -> Verdict:
     return Verdict(level=0 if reasons else 1, p_in=p_in, r95_m=r95_m, distance_m=float(np.hypot(place[0], place[1])), reasons=tuple(reasons))
 
 
+def probability_inside(fix: Fix, fence: Fence) -> float:
+    """Of one fix by itself."""
+    return _probability(to_local_m(fence.centre, np.array([(fix.at.lon, fix.at.lat)]))[0], fix.sigma_m * KAPPA, fence)
+
+
 def _probability(place: NDArray[np.float64], sigma_m: float, fence: Fence) -> float:
     if fence.footprint is None:
         return circle_probability(float(np.hypot(place[0], place[1])), float(fence.radius_m or DEFAULT_CIRCLE_M), sigma_m)

@@ -6,14 +6,23 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ..geo.ids import shard_of
-from .models import CheckIn, CheckInEvidence
+from .models import Challenge, CheckIn, CheckInEvidence, CodeTry, Honeypot, RecentVisit, UsedTillCode
 
 
-def find_check_in(session: Session, check_in_id: UUID) -> CheckIn | None:
-    return session.scalar(sa.select(CheckIn).where(CheckIn.shard_cell == shard_of(check_in_id), CheckIn.id == check_in_id))
+def find_check_in(session: Session, check_in_id: UUID, *, lock: bool = False) -> CheckIn | None:
+    query = sa.select(CheckIn).where(CheckIn.shard_cell == shard_of(check_in_id), CheckIn.id == check_in_id)
+    # What another transaction has just committed is what counts, not what this session read before it waited for the lock.
+    return session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+
+
+def find_evidence(session: Session, check_in_id: UUID) -> CheckInEvidence | None:
+    return session.scalar(
+        sa.select(CheckInEvidence).where(CheckInEvidence.shard_cell == shard_of(check_in_id), CheckInEvidence.check_in_id == check_in_id)
+    )
 
 
 def list_check_ins(
@@ -33,10 +42,11 @@ def list_check_ins(
 
 
 def count_check_ins(
-    session: Session, *, merchant_id: UUID | None, store_id: UUID | None, since: datetime | None, until: datetime | None
-) -> Sequence[tuple[UUID, int, int]]:
-    """(store id, level, number) of each store and level."""
-    query = sa.select(CheckIn.store_id, CheckIn.level, sa.func.count()).group_by(CheckIn.store_id, CheckIn.level)
+    session: Session, *, merchant_id: UUID | None, store_id: UUID | None, since: datetime | None, until: datetime | None, suspect_from: int
+) -> Sequence[tuple[UUID, int, bool, int]]:
+    """(store id, level, whether its risk is suspect_from or more, number) of each store and level."""
+    suspect = CheckIn.risk >= suspect_from
+    query = sa.select(CheckIn.store_id, CheckIn.level, suspect, sa.func.count()).group_by(CheckIn.store_id, CheckIn.level, sa.text("3"))
     if merchant_id is not None:
         query = query.where(CheckIn.merchant_id == merchant_id)
     if store_id is not None:
@@ -45,9 +55,137 @@ def count_check_ins(
         query = query.where(CheckIn.checked_in_at >= since)
     if until is not None:
         query = query.where(CheckIn.checked_in_at < until)
-    return [(store, level, number) for store, level, number in session.execute(query.order_by(CheckIn.store_id, CheckIn.level))]
+    rows = session.execute(query.order_by(CheckIn.store_id, CheckIn.level))
+    return [(store, level, bool(is_suspect), number) for store, level, is_suspect, number in rows]
 
 
 def delete_evidence(session: Session, *, before: datetime) -> int:
-    deleted: Any = session.execute(sa.delete(CheckInEvidence).where(CheckInEvidence.recorded_at < before))
+    """Of check-ins that nobody disputes."""
+    disputed = (
+        sa.select(CheckIn.id)
+        .where(CheckIn.shard_cell == CheckInEvidence.shard_cell, CheckIn.id == CheckInEvidence.check_in_id, CheckIn.disputed_at.is_not(None))
+        .exists()
+    )
+    deleted: Any = session.execute(sa.delete(CheckInEvidence).where(CheckInEvidence.recorded_at < before, ~disputed))
     return int(deleted.rowcount)
+
+
+# --- challenges and codes ----------------------------------------------------------------------------------------------------
+
+
+def use_challenge(session: Session, *, shard_cell: int, ch: bytes, store_id: UUID, device_id: str, now: datetime) -> Challenge | None:
+    """The challenge, which is used from now on; None where it is not this device's for this store, too old, or used before."""
+    statement = (
+        sa.update(Challenge)
+        .where(
+            Challenge.shard_cell == shard_cell, Challenge.ch == ch, Challenge.store_id == store_id, Challenge.device_id == device_id,
+            Challenge.used_at.is_(None), Challenge.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(Challenge)
+    )  # fmt: skip
+    return session.scalar(statement)
+
+
+def find_challenge(session: Session, *, shard_cell: int, ch: bytes) -> Challenge | None:
+    return session.scalar(sa.select(Challenge).where(Challenge.shard_cell == shard_cell, Challenge.ch == ch))
+
+
+def use_till_code(session: Session, *, shard_cell: int, till_id: str, step: int, device_id: str, now: datetime) -> bool:
+    """Whether this device had not shown it before."""
+    statement = insert(UsedTillCode).values(shard_cell=shard_cell, till_id=till_id, step=step, device_id=device_id, used_at=now)
+    return session.scalar(statement.on_conflict_do_nothing().returning(UsedTillCode.step)) is not None
+
+
+def add_try(session: Session, *, device_id: str, chance: UUID, now: datetime, since: datetime) -> int:
+    """Notes a try; returns how many the device made since a moment, this one included. Tries at the same time wait for each other."""
+    session.execute(sa.text("SELECT pg_advisory_xact_lock(1102, hashtext(:device))"), {"device": device_id})
+    session.execute(sa.insert(CodeTry).values(device_id=device_id, tried_at=now, chance=chance))
+    return int(session.scalar(sa.select(sa.func.count()).select_from(CodeTry).where(CodeTry.device_id == device_id, CodeTry.tried_at > since)) or 0)
+
+
+def forget_spent(session: Session, *, before: datetime) -> int:
+    """Challenges, codes and tries of which nothing can come any more; returns how many."""
+    rows = 0
+    for table, column in ((Challenge, Challenge.expires_at), (UsedTillCode, UsedTillCode.used_at), (CodeTry, CodeTry.tried_at)):
+        deleted: Any = session.execute(sa.delete(table).where(column < before))
+        rows += int(deleted.rowcount)
+    return rows
+
+
+# --- what speaks against a visit ----------------------------------------------------------------------------------------------
+
+
+def add_recent_visit(session: Session, **columns: Any) -> None:
+    session.execute(sa.insert(RecentVisit).values(**columns))
+
+
+def recent_visits(session: Session, subject_id: UUID, *, since: datetime, most: int) -> Sequence[Any]:
+    """Of an account, the newest first."""
+    columns = (RecentVisit.lat, RecentVisit.lng, RecentVisit.r95_mm, RecentVisit.visited_at, RecentVisit.store_id)
+    query = sa.select(*columns).where(RecentVisit.subject_id == subject_id, RecentVisit.visited_at > since)
+    return session.execute(query.order_by(RecentVisit.visited_at.desc()).limit(most)).all()
+
+
+def visits_since(session: Session, since: datetime) -> Sequence[tuple[UUID, UUID, datetime]]:
+    """(account, store, when) of all, by store and time."""
+    query = sa.select(RecentVisit.subject_id, RecentVisit.store_id, RecentVisit.visited_at).where(RecentVisit.visited_at > since)
+    return [(row[0], row[1], row[2]) for row in session.execute(query.order_by(RecentVisit.store_id, RecentVisit.visited_at))]
+
+
+def forget_recent_visits(session: Session, *, before: datetime) -> int:
+    deleted: Any = session.execute(sa.delete(RecentVisit).where(RecentVisit.visited_at < before))
+    return int(deleted.rowcount)
+
+
+def accounts_at_point(session: Session, *, shard_cell: int, lat_e6: int, lng_e6: int, but: UUID, since: datetime) -> int:
+    """How many other accounts reported the very same point since a moment."""
+    point = (CheckInEvidence.shard_cell == shard_cell, CheckInEvidence.lat_e6 == lat_e6, CheckInEvidence.lng_e6 == lng_e6)
+    query = sa.select(sa.func.count(sa.distinct(CheckInEvidence.subject_id))).where(*point, CheckInEvidence.recorded_at > since)
+    return int(session.scalar(query.where(CheckInEvidence.subject_id != but)) or 0)
+
+
+def is_honeypot(session: Session, store_id: UUID) -> bool:
+    query = sa.select(Honeypot.store_id).where(Honeypot.shard_cell == shard_of(store_id), Honeypot.store_id == store_id)
+    return session.scalar(query) is not None
+
+
+def confirmed_by_store(session: Session, since: datetime, *, far_below: int) -> dict[str, tuple[int, int]]:
+    """Of each store its confirmed visits since a moment, and how many of them had p_in below so many per mille."""
+    query = (
+        sa.select(CheckIn.store_id, sa.func.count(), sa.func.count().filter(CheckIn.p_in < far_below))
+        .where(CheckIn.level >= 3, CheckIn.checked_in_at > since)
+        .group_by(CheckIn.store_id)
+    )
+    return {str(store): (number, far) for store, number, far in session.execute(query)}
+
+
+# --- receipts and erasure ----------------------------------------------------------------------------------------------------
+
+
+def without_receipt(session: Session, *, before: datetime, most: int) -> Sequence[CheckIn]:
+    """Check-ins from before a moment that have no receipt yet and whose evidence is here."""
+    has_claim = (
+        sa.select(CheckInEvidence.check_in_id)
+        .where(CheckInEvidence.shard_cell == CheckIn.shard_cell, CheckInEvidence.check_in_id == CheckIn.id, CheckInEvidence.claim.is_not(None))
+        .exists()
+    )
+    query = sa.select(CheckIn).where(
+        CheckIn.receipt_id.is_(None), CheckIn.claim_hash.is_not(None), CheckIn.checked_in_at < before, CheckIn.subject_id.is_not(None), has_claim
+    )
+    return session.scalars(query.order_by(CheckIn.checked_in_at).limit(most).with_for_update(skip_locked=True)).all()
+
+
+def forget_subject(session: Session, subject_id: UUID) -> int:
+    """Takes an account out of its check-ins, which stay as numbers; deletes its evidence. Returns how many check-ins."""
+    session.execute(sa.delete(CheckInEvidence).where(CheckInEvidence.subject_id == subject_id))
+    session.execute(sa.delete(RecentVisit).where(RecentVisit.subject_id == subject_id))
+    nobody = {"visitor": None, "device_id": None, "subject_id": None, "claim_hash": None, "evidence_hash": None, "receipt_id": None}
+    forgotten: Any = session.execute(sa.update(CheckIn).where(CheckIn.subject_id == subject_id).values(**nobody, findings=[]))
+    return int(forgotten.rowcount)
+
+
+def forget_device(session: Session, device_ids: Sequence[str]) -> None:
+    """What challenges, codes and tries still know of devices."""
+    for table, column in ((Challenge, Challenge.device_id), (UsedTillCode, UsedTillCode.device_id), (CodeTry, CodeTry.device_id)):
+        session.execute(sa.delete(table).where(column.in_(device_ids)))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,19 +11,45 @@ from uuid import UUID
 from geoalchemy2.shape import to_shape
 from sqlalchemy.orm import Session
 
+from visit_verify.jws import canonical
+
 from ..caller import Caller
-from ..errors import Conflict, InvalidInput, Malformed, Moved, NotFound
+from ..config import Settings
+from ..errors import Conflict, Gone, InvalidInput, Malformed, Moved, NotFound
 from ..geo.ids import RANDOM_BITS, located_id, shard_of
 from ..geo.point import Point
+from ..ledger import service as ledger
+from ..receipts import service as receipts
+from ..receipts.content import HOLDER, Visit
+from ..receipts.models import Receipt
+from ..signers import service as signers
+from ..signers.proof import Proof
+from ..signers.queries import tills_of_store
 from ..stores.models import Store
 from ..stores.service import get_store
 from . import queries
-from .geofence import OLDEST_FIX_S, POLICY, R95_SIGMAS, WORST_R95_M, Fence, Fix, judge
-from .models import CheckIn, CheckInEvidence
+from .claims import CHALLENGE_BYTES, Claim, Confirmation, evidence_hash
+from .codes import use_code
+from .geofence import LOCATED_R95_M, OLDEST_FIX_S, POLICY, R95_SIGMAS, WORST_R95_M, Fence, Fix, judge
+from .models import Challenge, CheckIn, CheckInEvidence, Honeypot
+from .risk import Account, point_e6, weigh
+from .signals import Seen, accounts_together, present_policy, stores_to_review
 
-# How far the phone's clock may stand from ours (design: trust, section 2).
+# How far a device's or a till's clock may stand from ours (design: trust, section 2).
 MOST_CLOCK_SKEW = timedelta(seconds=300)
-_STATES = ("claimed", "located")
+CHALLENGE_LIFE = timedelta(seconds=120)
+# A till scans what was claimed a moment ago; one that is offline may say so within a day.
+SCAN_WITHIN, _LATE_WITHIN = timedelta(minutes=10), timedelta(hours=24)
+# A visit that nobody confirms has its receipt after this time.
+_RECEIPT_AFTER = timedelta(minutes=30)
+_MOST_TOGETHER = 200
+_KEEP_SPENT = timedelta(hours=1)
+_WEEK = timedelta(days=7)
+# Per mille: a confirmed visit whose phone was surely elsewhere (rule R11).
+_FAR = 100
+STATES = ("claimed", "located", "coded", "confirmed", "redeemed")
+CODED, CONFIRMED, REDEEMED = 2, 3, 4
+POLICY_NAME = f"{POLICY}.{present_policy().name}"
 
 
 class FixStale(InvalidInput):
@@ -36,6 +64,10 @@ class ClockSkew(InvalidInput):
     code = "clock_skew"
 
 
+class EvidenceMismatch(InvalidInput):
+    code = "evidence_mismatch"
+
+
 class StoreClosed(Conflict):
     code = "store_closed_for_good"
 
@@ -48,92 +80,351 @@ class StoreUnknown(NotFound):
     code = "store_unknown"
 
 
+class ChallengeUsed(Conflict):
+    code = "challenge_used"
+
+
+class ChallengeExpired(Gone):
+    code = "challenge_expired"
+
+
+class AlreadyConfirmed(Conflict):
+    code = "already_confirmed"
+
+
+class CheckInExpired(Gone):
+    code = "checkin_expired"
+
+
+class NotConfirmed(Conflict):
+    code = "not_confirmed"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What an app sends for a check-in. evidence: as it was hashed; fixes: the same positions as they were read. salt: 32 bytes."""
+
+    claim: Claim
+    evidence: Mapping[str, Any]
+    fixes: Sequence[Mapping[str, Any]]
+    salt: bytes
+    visitor: str | None
+
+
 def new_check_in_id(store_id: UUID, *, now: datetime) -> UUID:
     """An id in the store's shard."""
     return located_id(shard_of(store_id), now=now, chance=secrets.randbits(RANDOM_BITS))
 
 
-def get_check_in(session: Session, check_in_id: UUID, *, caller: Caller) -> CheckIn:
+def get_check_in(session: Session, check_in_id: UUID, *, caller: Caller, lock: bool = False) -> CheckIn:
     """A check-in that the caller sent, or that happened at the caller's store. Raises NotFound for any other."""
-    check_in = queries.find_check_in(session, check_in_id)
+    check_in = queries.find_check_in(session, check_in_id, lock=lock)
     if check_in is None or not (check_in.caller_id == caller.key_id or caller.may_change(check_in.merchant_id)):
         raise NotFound(f"there is no check-in {check_in_id}")
     return check_in
 
 
-def check_in(session: Session, *, caller: Caller, claim: Mapping[str, Any], check_in_id: UUID, now: datetime) -> CheckIn:
-    """Records a check-in at level 0 or 1 with its reasons. A poor position is no error: it is recorded for what it proves.
+# --- challenge and claim -----------------------------------------------------------------------------------------------------
 
-    claim: as CheckInRequest loads it.
-    Raises StoreUnknown, StoreMoved, StoreClosed, Gone; Malformed (acc_kind_missing); beyond the protocol's limits ClockSkew, FixStale,
-    AccuracyTooPoor.
+
+def challenge(session: Session, *, proof: Proof, store_id: UUID, now: datetime) -> Challenge:
+    """What the device must sign next. Raises as _store and signers.get_device do; LogFrozen."""
+    ledger.check_not_frozen(session, now=now)
+    device, store = signers.get_device(session, proof.device_id), _store(session, store_id)
+    size, root = ledger.beacon(session, now=now)
+    made = Challenge(
+        shard_cell=store.shard_cell, ch=secrets.token_bytes(CHALLENGE_BYTES), store_id=store.id, device_id=device.id,
+        beacon_size=size, beacon_root=root, expires_at=now + CHALLENGE_LIFE,
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
+
+
+def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, check_in_id: UUID, now: datetime) -> CheckIn:
+    """Records a claim with the level that it proves by itself, 0 to 2. A poor position is no error: it is recorded for what it proves.
+
+    Raises StoreUnknown, StoreMoved, StoreClosed; ProofInvalid, DeviceRevoked; ChallengeUsed, ChallengeExpired; EvidenceMismatch; Malformed
+    (acc_kind_missing); ClockSkew, FixStale, AccuracyTooPoor; what codes.use_code raises; LogFrozen.
     """
+    claim = sent.claim
+    ledger.check_not_frozen(session, now=now)
+    if proof.device_id != claim.device_id:
+        raise signers.ProofInvalid("the request is signed by another device than the claim")
+    device = signers.get_device(session, claim.device_id)
+    store = _store(session, claim.store_id)
+    _check_clock(claim.at_ms, now, field="claim", whose="the phone's")
+    _use_challenge(session, claim, store, now)
+    if evidence_hash(dict(sent.evidence), sent.salt) != claim.evidence_hash:
+        message = "the evidence and its salt do not give the `evh` that the device signed"
+        raise EvidenceMismatch(message, errors={"evidence": [message]})
+    fixes, seen = _fixes(sent.fixes, claim.at_ms)
+    fence = _fence(store)
+    verdict = judge(fixes, fence)
+    till_id, method = use_code(session, claim.code, store=store, device_id=device.id, now=now) if claim.code is not None else (None, None)
+    subject_id, on_device, together = signers.take_subject(
+        session, caller=caller, visitor=sent.visitor or f"device:{device.id}", device_id=device.id, now=now
+    )
+    account = Account(subject_id, device.id, device.attested, on_device, together)
+    found = weigh(
+        session, account=account, seen=seen, verdict=verdict, store_id=store.id, shard_cell=store.shard_cell, coded=method is not None,
+        honeypot=store.status == "closed", now=now,
+    )  # fmt: skip
+    # A phone that does not know where it is says nothing against a code of the till.
+    level = CODED if method is not None and (verdict.level > 0 or verdict.r95_m > LOCATED_R95_M) else verdict.level
+    level = 0 if found.caps_level else level
+    methods = [name for name, has in (("geo", verdict.level > 0), (method, method is not None)) if has and name is not None]
+    explanation = found.explanation()
+    row = CheckIn(
+        shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
+        device_id=device.id, subject_id=subject_id, visitor=sent.visitor, level=level, state="rejected" if found.caps_level else STATES[level],
+        methods=methods, p_in=int(verdict.p_in * 1000), r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000),
+        fence=fence.name, reasons=list(dict.fromkeys([*verdict.reasons, *(one["code"] for one in explanation["reasons"])])), risk=found.total,
+        findings=explanation["reasons"], policy=POLICY_NAME, claim_hash=claim.hash, evidence_hash=claim.evidence_hash,
+        store_hash=_store_hash(session, store), till_id=till_id, checked_in_at=now,
+    )  # fmt: skip
+    lat_e6, lng_e6 = point_e6(seen[-1].at)
+    evidence = CheckInEvidence(
+        shard_cell=store.shard_cell, check_in_id=check_in_id, subject_id=subject_id, evidence=dict(sent.evidence), salt=sent.salt,
+        claim=claim.text, lat_e6=lat_e6, lng_e6=lng_e6, recorded_at=now,
+    )  # fmt: skip
+    session.add_all([row, evidence])
+    session.flush()
+    queries.add_recent_visit(
+        session, subject_id=subject_id, check_in_id=check_in_id, store_id=store.id, lat=seen[-1].at.lat, lng=seen[-1].at.lon,
+        r95_mm=row.r95_mm, visited_at=now,
+    )  # fmt: skip
+    return row
+
+
+def _store(session: Session, store_id: UUID) -> Store:
+    """A store where somebody can be. Raises StoreUnknown, StoreMoved, StoreClosed, Gone."""
     try:
-        store = get_store(session, claim["store_id"])
+        store = get_store(session, store_id)
     except Moved as failure:
         # Not a redirect: the claim names the store by its id, so the app must say it anew.
         raise StoreMoved(failure.message, errors={"store_id": [failure.message]}) from failure
     except NotFound as failure:
         raise StoreUnknown(failure.message, errors={"store_id": [failure.message]}) from failure
-    if store.status == "closed":
+    if store.status == "closed" and not queries.is_honeypot(session, store.id):
         raise StoreClosed(f"store {store.id} is closed for good")
-    fixes = _fixes(claim, now)
-    fence = _fence(store)
-    verdict = judge(fixes, fence)
-    row = CheckIn(
-        shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
-        visitor=claim.get("visitor"), level=verdict.level, state=_STATES[verdict.level], p_in=int(verdict.p_in * 1000),
-        r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000), fence=fence.name,
-        reasons=list(verdict.reasons), policy=POLICY, checked_in_at=now,
-    )  # fmt: skip
-    evidence = CheckInEvidence(
-        shard_cell=store.shard_cell,
-        check_in_id=check_in_id,
-        fixes=[{name: value for name, value in fix.items() if name != "at"} for fix in claim["fixes"]],
-        recorded_at=now,
-    )
-    session.add_all([row, evidence])
-    session.flush()
-    return row
+    return store
 
 
-def erase_evidence(session: Session, *, now: datetime, keep_days: int) -> int:
-    """Erases raw positions past their life; the check-ins stay. Returns how many."""
-    return queries.delete_evidence(session, before=now - timedelta(days=keep_days))
+def _use_challenge(session: Session, claim: Claim, store: Store, now: datetime) -> None:
+    used = queries.use_challenge(session, shard_cell=store.shard_cell, ch=claim.challenge, store_id=store.id, device_id=claim.device_id, now=now)
+    if used is None:
+        known = queries.find_challenge(session, shard_cell=store.shard_cell, ch=claim.challenge)
+        if known is not None and known.used_at is not None:
+            raise ChallengeUsed("this challenge was answered before: ask for a new one for each check-in")
+        raise ChallengeExpired("this challenge is not known for this store and device, or its two minutes are over: ask for a new one")
+    if (used.beacon_size, used.beacon_root) != (claim.beacon_size, claim.beacon_root):
+        message = "the claim signs another beacon than the one that came with the challenge"
+        raise InvalidInput(message, errors={"claim": [message]})
 
 
-def _fixes(claim: Mapping[str, Any], now: datetime) -> Sequence[Fix]:
-    """The fixes, aged by the phone's own clock. Raises ClockSkew, FixStale, AccuracyTooPoor."""
-    now_ms = int(now.timestamp() * 1000)
-    sent_ms = claim["sent_ms"]
-    if abs(sent_ms - now_ms) > MOST_CLOCK_SKEW.total_seconds() * 1000:
-        sent = datetime.fromtimestamp(sent_ms / 1000, UTC)
+def _check_clock(at_ms: int, now: datetime, *, field: str, whose: str) -> None:
+    if abs(at_ms - now.timestamp() * 1000) > MOST_CLOCK_SKEW.total_seconds() * 1000:
+        said = datetime.fromtimestamp(at_ms / 1000, UTC)
         raise ClockSkew(
-            f"the phone's clock says {sent:%Y-%m-%dT%H:%M:%SZ}, ours {now:%Y-%m-%dT%H:%M:%SZ}: they may differ by"
+            f"{whose} clock says {said:%Y-%m-%dT%H:%M:%SZ}, ours {now:%Y-%m-%dT%H:%M:%SZ}: they may differ by"
             f" {MOST_CLOCK_SKEW.total_seconds():.0f} s",
-            errors={"sent_ms": ["too far from our clock"]},
+            errors={field: ["too far from our clock"]},
         )
-    fixes = []
-    for number, sent in enumerate(claim["fixes"]):
-        if "acc_kind" not in sent:
-            message = "the same number means different things on different platforms: say p68, rms2d or p95"
-            raise Malformed(message, code="acc_kind_missing", errors={f"fixes.{number}.acc_kind": [message]})
-        age_s = (sent_ms - sent["t_ms"]) / 1000
+
+
+def _fixes(sent: Sequence[Mapping[str, Any]], at_ms: int) -> tuple[list[Fix], list[Seen]]:
+    """The fixes for the fence, and for the rules with the oldest first; aged by the phone's own clock. Raises FixStale, AccuracyTooPoor."""
+    fixes, seen = [], []
+    for number, one in enumerate(sent):
+        age_s = (at_ms - one["t_ms"]) / 1000
         if not -1.0 <= age_s <= OLDEST_FIX_S:
-            raise FixStale(
-                f"fix {number} is {age_s:.0f} s old; 0 to {OLDEST_FIX_S:.0f} s are allowed", errors={f"fixes.{number}.t_ms": ["too old, or not yet"]}
-            )
-        fix = Fix(at=sent["at"], accuracy_m=sent["acc_mm"] / 1000, kind=sent["acc_kind"], mock=bool(sent.get("mock")))
+            message = f"fix {number} is {age_s:.0f} s old; 0 to {OLDEST_FIX_S:.0f} s are allowed"
+            raise FixStale(message, errors={f"fixes.{number}.t_ms": ["too old, or not yet"]})
+        fix = fix_of(one, number)
         if R95_SIGMAS * fix.sigma_m > WORST_R95_M:
             raise AccuracyTooPoor(
                 f"fix {number} is right to {R95_SIGMAS * fix.sigma_m:.0f} m only (95 %); at most {WORST_R95_M:.0f} m are allowed",
                 errors={f"fixes.{number}.acc_mm": ["too poor"]},
             )
         fixes.append(fix)
-    return fixes
+        seen.append(Seen(fix.at, fix.accuracy_m, one["t_ms"], age_s, one.get("mono_ms"), fix.mock))
+    return fixes, sorted(seen, key=lambda one: one.t_ms)
+
+
+def fix_of(sent: Mapping[str, Any], number: int) -> Fix:
+    """A fix as FixSchema loads it. Raises Malformed (acc_kind_missing)."""
+    if "acc_kind" not in sent:
+        message = "the same number means different things on different platforms: say p68, rms2d or p95"
+        raise Malformed(message, code="acc_kind_missing", errors={f"fixes.{number}.acc_kind": [message]})
+    return Fix(at=sent["at"], accuracy_m=sent["acc_mm"] / 1000, kind=sent["acc_kind"], mock=bool(sent.get("mock")))
+
+
+def fence_of(session: Session, store_id: UUID) -> Fence:
+    """Raises as _store does."""
+    return _fence(_store(session, store_id))
 
 
 def _fence(store: Store) -> Fence:
-    location = to_shape(store.location)
-    footprint = None if store.footprint is None else to_shape(store.footprint)
-    return Fence(Point(location.x, location.y), footprint, store.fence_radius_m)
+    point = to_shape(store.location)
+    footprint = to_shape(store.footprint) if store.footprint is not None else None
+    return Fence(centre=Point(point.x, point.y), footprint=footprint, radius_m=store.fence_radius_m)
+
+
+def _store_hash(session: Session, store: Store) -> bytes:
+    """Of the store's record in force: name, place, outline and tills."""
+    point = to_shape(store.location)
+    footprint = None if store.footprint is None else hashlib.sha256(to_shape(store.footprint).wkb).hexdigest()
+    record = {
+        "id": str(store.id), "name": store.name, "at": [round(point.y * 1e7), round(point.x * 1e7)], "footprint": footprint,
+        "tills": sorted(one.id for one in tills_of_store(session, store.id, live=True)),
+    }  # fmt: skip
+    return hashlib.sha256(canonical(record)).digest()
+
+
+# --- the store's word --------------------------------------------------------------------------------------------------------
+
+
+def confirm(session: Session, settings: Settings, check_in_id: UUID, said: Confirmation, *, caller: Caller, now: datetime) -> CheckIn:
+    """A till of the store says that it saw whoever made the claim: level 3, and a receipt. The same word twice counts once.
+
+    Raises NotFound, TillNotOfStore, TillRevoked, Malformed; AlreadyConfirmed; CheckInExpired, ClockSkew; LogFrozen.
+    """
+    ledger.check_not_frozen(session, now=now)
+    row = get_check_in(session, check_in_id, caller=caller, lock=True)
+    if said.store_id != row.store_id:
+        raise signers.TillNotOfStore("the confirmation is for another store than the check-in")
+    till = signers.get_till(session, said.till_id, store_id=row.store_id)
+    said.check(till.public)
+    if said.claim_hash != row.claim_hash:
+        message = "the till signed the hash of another claim than that of this check-in"
+        raise InvalidInput(message, code="claim_mismatch", errors={"confirmation": [message]})
+    evidence = _evidence(session, row)
+    if evidence.confirmation is not None:
+        if evidence.confirmation == said.text:
+            return row
+        raise AlreadyConfirmed("this check-in was confirmed before")
+    _check_scan(said, row, now)
+    evidence.confirmation, row.confirmed_at, row.till_id = said.text, now, till.id
+    row.methods = [*row.methods, "staff"]
+    if said.pos_hash is not None:
+        row.pos_hash, row.methods = said.pos_hash, [*row.methods, "pos"]
+    _raise_to(row, CONFIRMED if said.pos_hash is None else REDEEMED)
+    issue(session, settings, row, now=now)
+    return row
+
+
+def _check_scan(said: Confirmation, row: CheckIn, now: datetime) -> None:
+    scanned = datetime.fromtimestamp(said.at_ms / 1000, UTC)
+    if not -MOST_CLOCK_SKEW <= scanned - row.checked_in_at <= SCAN_WITHIN or now - row.checked_in_at > _LATE_WITHIN:
+        raise CheckInExpired("a claim is to be confirmed within ten minutes, and by a till that was offline it is to be sent within a day")
+    if not said.late:
+        _check_clock(said.at_ms, now, field="confirmation", whose="the till's")
+    elif scanned > now + MOST_CLOCK_SKEW:
+        raise ClockSkew("the till signed later than now", errors={"confirmation": ["too far from our clock"]})
+
+
+def redeem(session: Session, settings: Settings, row: CheckIn, *, pos_hash: bytes | None, voucher_hash: bytes | None, now: datetime) -> CheckIn:
+    """Binds a confirmed check-in to a sale. row: locked. Raises NotConfirmed, CheckInExpired, LogFrozen."""
+    if row.level < CONFIRMED:
+        raise NotConfirmed(f"a check-in is redeemed once it is confirmed; this one is {row.state}")
+    ledger.check_not_frozen(session, now=now)
+    _evidence(session, row)
+    if pos_hash is not None:
+        row.pos_hash, row.methods = pos_hash, [*row.methods, *(["pos"] if "pos" not in row.methods else [])]
+    if voucher_hash is not None:
+        row.voucher_hash, row.methods = voucher_hash, [*row.methods, *(["voucher"] if "voucher" not in row.methods else [])]
+    _raise_to(row, REDEEMED)
+    issue(session, settings, row, now=now)
+    return row
+
+
+def _raise_to(row: CheckIn, level: int) -> None:
+    """A level is never lowered, and what the rules have refused stays at 0, whoever signs."""
+    if row.state != "rejected":
+        row.level = max(row.level, level)
+        row.state = STATES[row.level]
+
+
+def _evidence(session: Session, row: CheckIn) -> CheckInEvidence:
+    """Raises CheckInExpired where it is gone."""
+    evidence = queries.find_evidence(session, row.id)
+    if evidence is None or evidence.claim is None:
+        raise CheckInExpired("what was signed for this check-in has been erased, so nothing can be added to it")
+    return evidence
+
+
+# --- receipts ----------------------------------------------------------------------------------------------------------------
+
+
+def issue(session: Session, settings: Settings, row: CheckIn, *, audience: str = HOLDER, now: datetime) -> Receipt:
+    """A receipt of a check-in as it stands; the one that there is where nothing has changed. Raises CheckInExpired, LogFrozen, InvalidInput."""
+    evidence = _evidence(session, row)
+    assert row.subject_id is not None
+    assert evidence.claim is not None
+    receipt = receipts.issue(session, settings, _visit(row, evidence.claim, evidence.confirmation), audience=audience, now=now)
+    if audience == HOLDER:
+        row.receipt_id = receipt.id
+    elif row.receipt_id is None:
+        row.receipt_id = receipts.holders_of(session, row.id)
+    session.flush()
+    return receipt
+
+
+def _visit(row: CheckIn, claim: str, confirmation: str | None) -> Visit:
+    assert row.subject_id is not None
+    assert row.claim_hash is not None
+    assert row.evidence_hash is not None
+    assert row.store_hash is not None
+    return Visit(
+        row.id, row.shard_cell, row.store_id, row.merchant_id, row.caller_id, row.subject_id, row.store_hash, row.checked_in_at, row.level,
+        tuple(row.methods), row.p_in, row.r95_mm, row.fence, row.risk, tuple(row.reasons), row.policy, row.evidence_hash, claim, row.claim_hash,
+        confirmation, row.pos_hash, row.voucher_hash,
+    )  # fmt: skip
+
+
+def issue_due(session: Session, settings: Settings, *, now: datetime) -> int:
+    """Receipts of visits that nobody has confirmed within half an hour; returns how many."""
+    due = queries.without_receipt(session, before=now - _RECEIPT_AFTER, most=_MOST_TOGETHER)
+    for row in due:
+        issue(session, settings, row, now=now)
+    return len(due)
+
+
+# --- afterwards --------------------------------------------------------------------------------------------------------------
+
+
+def dispute(session: Session, check_in_id: UUID, *, caller: Caller, open_: bool, now: datetime) -> CheckIn:
+    """Opens or closes a dispute; while it is open the evidence is kept beyond its time. Raises NotFound."""
+    row = get_check_in(session, check_in_id, caller=caller, lock=True)
+    row.disputed_at = (row.disputed_at or now) if open_ else None
+    return row
+
+
+def erase_evidence(session: Session, *, now: datetime, keep_days: int) -> int:
+    """Erases raw positions past their life; the check-ins stay. Returns how many."""
+    old = now - timedelta(days=keep_days)
+    return queries.delete_evidence(session, before=old) + queries.forget_recent_visits(session, before=old)
+
+
+def forget_spent(session: Session, *, now: datetime) -> int:
+    """Forgets challenges, codes and tries of which nothing can come any more. Returns how many."""
+    return queries.forget_spent(session, before=now - _KEEP_SPENT)
+
+
+def mark_honeypot(session: Session, store_id: UUID) -> None:
+    """Marks a store that is closed, and so in no answer, as one where nobody can have been. Raises NotFound, Moved, Gone, Conflict."""
+    store = get_store(session, store_id)
+    if store.status != "closed":
+        raise Conflict(f"store {store_id} is open to visitors: a honeypot is a store that no answer shows, so close it for good first")
+    if not queries.is_honeypot(session, store_id):
+        session.add(Honeypot(shard_cell=store.shard_cell, store_id=store_id))
+
+
+def review(session: Session, *, now: datetime) -> tuple[list[str], dict[str, int]]:
+    """The weekly look at what no single check-in shows: stores to be looked at (R11), and accounts that go about together (R12), with how
+    many; these are remembered for the accounts' next check-ins."""
+    since = now - _WEEK
+    together = accounts_together((str(subject), str(store), when) for subject, store, when in queries.visits_since(session, since))
+    signers.note_together(session, {UUID(subject): size for subject, size in together.items()})
+    return stores_to_review(queries.confirmed_by_store(session, since, far_below=_FAR)), together

@@ -32,6 +32,8 @@ _HOUR_S, _HALF_HOUR_S = 3_600.0, 1_800.0
 # A code counts as relayed where the phone was surely elsewhere: so unlikely inside, and so sure of its place.
 _RELAY_P_IN, _RELAY_R95_M = 0.02, 200.0
 _VENUE_Q = 0.01
+# Who comes within five minutes of somebody, at five stores in a week, comes with them.
+_TOGETHER_S, _STORES_TOGETHER = 300.0, 5
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,11 @@ def score(measures: Mapping[str, float], policy: Policy) -> Score:
         families[one.family] = min(families.get(one.family, 0) + one.points, policy.family_most)
     hard = any(one.hard for one in findings)
     total = policy.total_most if hard else min(sum(families.values()), policy.total_most)
-    return Score(total, _band(total, policy), findings, policy.name)
+    return Score(total, band_of(total, policy), findings, policy.name)
 
 
-def _band(total: int, policy: Policy) -> Band:
+def band_of(total: int, policy: Policy) -> Band:
+    """total: of a score, 0..100."""
     return "refused" if total >= policy.refuse_from else "review" if total >= policy.review_from else "clean"
 
 
@@ -249,3 +252,36 @@ def stores_to_review(counts: Mapping[str, tuple[int, int]], *, q: float = _VENUE
     sequence = np.argsort(chance)
     passing = np.flatnonzero(chance[sequence] <= q * np.arange(1, len(stores) + 1) / max(len(stores), 1))
     return sorted(stores[at] for at in sequence[: passing[-1] + 1]) if len(passing) else []
+
+
+# --- accounts that go about together -----------------------------------------------------------------------------------------
+
+
+def accounts_together(visits: Iterable[tuple[str, str, datetime]]) -> dict[str, int]:
+    """R12: of each account how many, itself included, went to five stores or more together with it, directly or through others.
+
+    visits: account, store and when, in any order, of one week. Together is within five minutes at one store.
+    """
+    by_store: dict[str, list[tuple[datetime, str]]] = {}
+    for account, store, when in visits:
+        by_store.setdefault(store, []).append((when, account))
+    stores_of_pair: dict[tuple[str, str], set[str]] = {}
+    for store, seen in by_store.items():
+        for pair in _pairs(sorted(seen)):
+            stores_of_pair.setdefault(pair, set()).add(store)
+    group: dict[str, set[str]] = {}
+    for (one, other), stores in stores_of_pair.items():
+        if len(stores) >= _STORES_TOGETHER:
+            joined = group.get(one, {one}) | group.get(other, {other})
+            group.update(dict.fromkeys(joined, joined))
+    return {account: len(members) for account, members in group.items()}
+
+
+def _pairs(seen: Sequence[tuple[datetime, str]]) -> Iterable[tuple[str, str]]:
+    """seen: at one store, in the order of time."""
+    for number, (when, account) in enumerate(seen):
+        for later, other in seen[number + 1 :]:
+            if (later - when).total_seconds() > _TOGETHER_S:
+                break
+            if other != account:
+                yield (min(account, other), max(account, other))

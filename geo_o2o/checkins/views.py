@@ -4,36 +4,83 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from flask import Response, request
+
 from ..auth.access import access
 from ..auth.service import once
 from ..errors import Malformed
-from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, utcnow
+from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow
 from ..parsing import Blueprint
+from ..receipts.schemas import ReceiptResponse, dump_issued
+from ..signers.views import proven, with_nonce
 from . import queries, service
-from .schemas import LEVELS, CheckInCounts, CheckInList, CheckInRequest, CheckInResponse, CheckInsAsked, CountsAsked, dump_check_in
+from .claims import BadClaim, parse_claim, parse_confirmation, read_salt
+from .codes import count_try
+from .geofence import probability_inside
+from .schemas import (
+    LEVELS,
+    ChallengeRequest,
+    ChallengeResponse,
+    CheckInCounts,
+    CheckInList,
+    CheckInRequest,
+    CheckInResponse,
+    CheckInsAsked,
+    ConfirmationRequest,
+    CountsAsked,
+    ReceiptRequest,
+    StayList,
+    StaysRequest,
+    dump_challenge,
+    dump_check_in,
+)
+from .signals import present_policy
+from .stays import stays
 
-blueprint = Blueprint("check-ins", __name__, url_prefix="/v1/check-ins", description="Presence at a store")
+blueprint = Blueprint("check-ins", __name__, url_prefix="/v1/check-ins", description="Presence at a store, from a claim to a receipt")
+
+
+@blueprint.post("/challenge")
+@access("check-ins:write")
+@blueprint.arguments(ChallengeRequest)
+@blueprint.response(201, ChallengeResponse)
+def challenge(asked: dict[str, Any]) -> Response:
+    """What an enrolled device signs next, within two minutes: the request is signed by the device (header DPoP)."""
+    with database().write() as session:
+        made = service.challenge(session, proof=proven(session), store_id=asked["store_id"], now=utcnow())
+    return with_nonce(answer(dump_challenge(made), status=201))
 
 
 @blueprint.post("")
 @access("check-ins:write")
 @blueprint.arguments(CheckInRequest)
 @blueprint.response(201, CheckInResponse)
-def create(claim: dict[str, Any]) -> Any:
-    """Check in at a store with 1 to 5 fixes; needs an Idempotency-Key. Says the level reached and what keeps it down."""
+def create(asked: dict[str, Any]) -> Response:
+    """Check in with a claim that the device has signed, and 1 to 5 fixes; needs an Idempotency-Key. Says the level and what keeps it down."""
     key, now, me = idempotency_key(), utcnow(), caller()
     if key is None:
         raise Malformed("send an Idempotency-Key: a check-in that is sent twice must count once", code="idempotency_key_missing")
+    try:
+        claim, salt = parse_claim(asked["claim"]), read_salt(asked["evidence_salt"])
+    except BadClaim as failure:
+        raise Malformed(str(failure), errors={failure.field: [str(failure)]}) from failure
+    # As it was sent: the device signed the hash of that, and not of what we read in it.
+    evidence = request.get_json()["evidence"]
+    sent = service.Sent(claim, evidence, asked["evidence"]["fixes"], salt, asked.get("visitor"))
     with database().write() as session:
-        wanted = service.new_check_in_id(claim["store_id"], now=now)
-        check_in_id = once(session, caller=me, key=key, request=["check-in", claim], resource_id=wanted, now=now)
+        count_try(session, claim.code, device_id=claim.device_id, now=now)
+    with database().write() as session:
+        proof = proven(session)
+        wanted = service.new_check_in_id(claim.store_id, now=now)
+        body = ["check-in", claim.text, evidence, asked["evidence_salt"], asked.get("visitor")]
+        check_in_id = once(session, caller=me, key=key, request=body, resource_id=wanted, now=now)
         if check_in_id == wanted:
-            row = service.check_in(session, caller=me, claim=claim, check_in_id=check_in_id, now=now)
+            row = service.check_in(session, caller=me, proof=proof, sent=sent, check_in_id=check_in_id, now=now)
         else:
             row = service.get_check_in(session, check_in_id, caller=me)
     response = answer(dump_check_in(row), status=201)
     response.headers["Location"] = f"/v1/check-ins/{row.id}"
-    return response
+    return with_nonce(response)
 
 
 @blueprint.get("/<check_in_id>")
@@ -43,6 +90,76 @@ def show(check_in_id: str) -> dict[str, Any]:
     """One check-in, for the app that sent it and for the store where it happened."""
     with database().read() as session:
         return dump_check_in(service.get_check_in(session, path_id(check_in_id), caller=caller()))
+
+
+@blueprint.post("/<check_in_id>/confirmations")
+@access("confirmations:write")
+@blueprint.arguments(ConfirmationRequest)
+@blueprint.response(201, CheckInResponse)
+def confirm(asked: dict[str, Any], check_in_id: str) -> Response:
+    """A till's signed word that it saw the visitor: what it scanned is what it signs. Raises the check-in to level 3 and issues a receipt."""
+    try:
+        said = parse_confirmation(asked["confirmation"])
+        with database().write() as session:
+            row = service.confirm(session, settings(), path_id(check_in_id), said, caller=caller(), now=utcnow())
+    except BadClaim as failure:
+        raise Malformed(str(failure), errors={failure.field: [str(failure)]}) from failure
+    return answer(dump_check_in(row), status=201)
+
+
+@blueprint.post("/<check_in_id>/receipts")
+@access("visits:read")
+@blueprint.arguments(ReceiptRequest)
+@blueprint.response(201, ReceiptResponse)
+def issue(asked: dict[str, Any], check_in_id: str) -> Response:
+    """A receipt of the check-in as it stands now; without being asked the holder's is issued when it is confirmed, or after half an hour."""
+    with database().write() as session:
+        row = service.get_check_in(session, path_id(check_in_id), caller=caller(), lock=True)
+        receipt = service.issue(session, settings(), row, audience=asked["audience"], now=utcnow())
+    response = answer(dump_issued(receipt), status=201)
+    response.headers["Location"] = f"/v1/receipts/{receipt.id}"
+    return response
+
+
+@blueprint.post("/<check_in_id>/dispute")
+@access("visits:read")
+@blueprint.response(200, CheckInResponse)
+def dispute(check_in_id: str) -> dict[str, Any]:
+    """Dispute a check-in: what it was judged by is kept until the dispute is closed."""
+    with database().write() as session:
+        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=True, now=utcnow()))
+
+
+@blueprint.delete("/<check_in_id>/dispute")
+@access("visits:read")
+@blueprint.response(200, CheckInResponse)
+def settle(check_in_id: str) -> dict[str, Any]:
+    """Close a dispute."""
+    with database().write() as session:
+        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=False, now=utcnow()))
+
+
+@blueprint.post("/stays")
+@access("check-ins:write")
+@blueprint.arguments(StaysRequest)
+@blueprint.response(200, StayList)
+def find_stays(asked: dict[str, Any]) -> dict[str, Any]:
+    """Visits in a stream of fixes: a drive-by is none, ten minutes are one, and a receiver that wanders makes one of one. Nothing is kept."""
+    with database().read() as session:
+        fence = service.fence_of(session, asked["store_id"])
+    fixes = sorted(asked["fixes"], key=lambda one: one["t_ms"])
+    seen = [(one["t_ms"] / 1000, probability_inside(service.fix_of(one, number), fence)) for number, one in enumerate(fixes)]
+    return {
+        "items": [
+            {
+                "first_ms": round(one.first_s * 1000),
+                "last_ms": round(one.last_s * 1000),
+                "dwell_ms": None if one.dwell_s is None else round(one.dwell_s * 1000),
+            }
+            for one in stays(seen)
+        ],
+        "next": None,
+    }
 
 
 @blueprint.get("")
@@ -70,12 +187,19 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(CountsAsked, location="query")
 @blueprint.response(200, CheckInCounts)
 def counts(asked: dict[str, Any]) -> dict[str, Any]:
-    """Exact numbers of a merchant's own check-ins by store and level."""
+    """Exact numbers of a merchant's own check-ins by store and level; the headline counts only what both sides have signed."""
     with database().read() as session:
         rows = queries.count_check_ins(
-            session, merchant_id=caller().merchant_id, store_id=asked.get("store_id"), since=asked.get("since"), until=asked.get("until")
-        )
+            session, merchant_id=caller().merchant_id, store_id=asked.get("store_id"), since=asked.get("since"), until=asked.get("until"),
+            suspect_from=present_policy().review_from,
+        )  # fmt: skip
+    numbers: dict[tuple[UUID, int], int] = {}
+    headline = {"visits": 0, "unproven": 0, "under_review": 0}
+    for store, level, suspect, number in rows:
+        numbers[store, level] = numbers.get((store, level), 0) + number
+        headline["unproven" if level < service.CONFIRMED else "under_review" if suspect else "visits"] += number
     return {
-        "items": [{"store_id": store, "level": level, "level_name": LEVELS[level], "count": number} for store, level, number in rows],
+        "headline": headline,
+        "items": [{"store_id": store, "level": level, "level_name": LEVELS[level], "count": number} for (store, level), number in numbers.items()],
         "next": None,
     }

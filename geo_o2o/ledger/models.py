@@ -31,12 +31,16 @@ class LogState(Base):
 
 
 class LogQueue(Base):
-    """Entries that were committed with what they are about and have no place in the log yet. id: of that, so that it is queued once."""
+    """Entries that were committed with what they are about and have no place in the log yet. id: of that, so that it is queued once.
+
+    shard: the half-year that they were promised to.
+    """
 
     __tablename__ = "log_queue"
-    __table_args__ = (sa.Index(None, "queued_at"),)
+    __table_args__ = (sa.Index(None, "shard", "queued_at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    shard: Mapped[str] = mapped_column(sa.Text)
     entry: Mapped[bytes]
     queued_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp())
 

@@ -34,13 +34,37 @@ def take_state(session: Session, shard: str) -> LogState | None:
     )
 
 
-def queue(session: Session, *, id_: UUID, entry: bytes) -> None:
-    session.execute(sa.insert(LogQueue).values(id=id_, entry=entry))
+def queue(session: Session, *, shard: str, id_: UUID, entry: bytes) -> None:
+    session.execute(sa.insert(LogQueue).values(id=id_, shard=shard, entry=entry))
 
 
-def oldest_queued(session: Session, *, most: int) -> Sequence[tuple[UUID, bytes]]:
-    rows = session.execute(sa.select(LogQueue.id, LogQueue.entry).order_by(LogQueue.queued_at, LogQueue.id).limit(most))
-    return [(row.id, row.entry) for row in rows]
+def oldest_queued(session: Session, shard: str, *, most: int) -> Sequence[tuple[UUID, bytes]]:
+    query = sa.select(LogQueue.id, LogQueue.entry).where(LogQueue.shard == shard).order_by(LogQueue.queued_at, LogQueue.id)
+    return [(row.id, row.entry) for row in session.execute(query.limit(most))]
+
+
+def queued_shards(session: Session) -> Sequence[str]:
+    return session.scalars(sa.select(LogQueue.shard).distinct().order_by(LogQueue.shard)).all()
+
+
+def is_queued(session: Session, id_: UUID) -> bool:
+    return session.scalar(sa.select(LogQueue.id).where(LogQueue.id == id_)) is not None
+
+
+def is_queued_before(session: Session, moment: datetime) -> bool:
+    """Whether anything waits that was queued before a moment."""
+    return session.scalar(sa.select(LogQueue.id).where(LogQueue.queued_at < moment).limit(1)) is not None
+
+
+def is_frozen(session: Session, shard: str) -> bool:
+    return bool(session.scalar(sa.select(LogState.frozen).where(LogState.shard == shard)))
+
+
+def newest_published(session: Session, shard: str) -> tuple[int, bytes] | None:
+    """Size and root of the newest checkpoint that everybody can see."""
+    query = sa.select(LogCheckpoint.size, LogCheckpoint.root).where(LogCheckpoint.shard == shard, LogCheckpoint.published_at.is_not(None))
+    row = session.execute(query.order_by(LogCheckpoint.size.desc()).limit(1)).one_or_none()
+    return None if row is None else (row.size, row.root)
 
 
 _ADD_ENTRIES = sa.text("""

@@ -1,27 +1,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from sqlalchemy.orm import Session
 
 from visit_verify.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
-from visit_verify.note import Checkpoint, Note, parse_note
+from visit_verify.note import Checkpoint, Note, parse_checkpoint, parse_note
 from visit_verify.policy import BadPolicy, Policy, parse_policy
+from visit_verify.proof import Proof
 
 from ..config import BadSettings, Settings
 from ..errors import Conflict, Unavailable
 from . import queries
+from .events import CLOSE, event_entry
 from .folder import CHECKPOINT, LogFolder
 from .keys import find_key, make_key
 from .merkle import Frontier
 from .models import LogState
 from .note import SigningKey, signed
-from .tiles import WIDTH, Tile, bundle_path, consistency_path, edge_of, format_bundle, grown_tiles, parse_bundle, root, tile_path, tiles_of
+from .tiles import (
+    WIDTH,
+    Tile,
+    bundle_path,
+    consistency_path,
+    edge_of,
+    format_bundle,
+    grown_tiles,
+    inclusion_path,
+    parse_bundle,
+    root,
+    tile_path,
+    tiles_of,
+)
 from .witnesses import WitnessAhead, cosigned
 
 _log = logging.getLogger("geo_o2o")
@@ -66,9 +82,66 @@ def log_of(settings: Settings, shard: str) -> Log:
     return Log(shard, f"{settings.log_name}/{shard}", settings.data_dir / "keys", folder, policy)
 
 
-def append(session: Session, *, id_: UUID, entry: bytes) -> None:
+def append(session: Session, *, shard: str, id_: UUID, entry: bytes) -> None:
     """Queues an entry with the transaction that it is about; it gets its place soon after the commit. id_: of what it is about."""
-    queries.queue(session, id_=id_, entry=entry)
+    queries.queue(session, shard=shard, id_=id_, entry=entry)
+
+
+def append_event(session: Session, *, id_: UUID, kind: int, event: Mapping[str, Any], now: datetime) -> None:
+    """The same for what everybody may read: keys, releases, the end of a shard."""
+    append(session, shard=shard_at(now), id_=id_, entry=event_entry(kind, event))
+
+
+def check_not_frozen(session: Session, *, now: datetime) -> None:
+    """Raises LogFrozen where nothing can be promised, because the log may not grow."""
+    shard = shard_at(now)
+    if queries.is_frozen(session, shard):
+        raise LogFrozen(f"the log {shard} was published further than this database knows, so no visit can be proven: run `geo-o2o log recover`")
+
+
+def beacon(session: Session, *, now: datetime) -> tuple[int, bytes]:
+    """Size and root of the newest published checkpoint: whoever signs them did not sign before it."""
+    return queries.newest_published(session, shard_at(now)) or (0, EMPTY_ROOT)
+
+
+# --- proofs ------------------------------------------------------------------------------------------------------------------
+
+
+def proof_of(session: Session, log: Log, id_: UUID, *, extra: bytes) -> Proof | None:
+    """The proof that what is known by an id stands in the log, under the newest checkpoint that everybody can see; None before it is there."""
+    found = queries.find_index(session, id_)
+    note = log.folder.read(CHECKPOINT)
+    if found is None or note is None:
+        return None
+    published = parse_note(note)
+    size = parse_checkpoint(published.text).size
+    if found[1] >= size:
+        return None
+    return Proof(found[1], tuple(inclusion_path(found[1], size, _reader(session, log.shard))), published, extra)
+
+
+def is_behind(session: Session, *, now: datetime) -> bool:
+    """Whether something has waited for its place for longer than it ever should."""
+    return queries.is_queued_before(session, now - _ALARM) or queries.is_unpublished_since(session, now - _ALARM)
+
+
+# --- the end of a shard --------------------------------------------------------------------------------------------------------
+
+
+def sequence_all(session: Session, settings: Settings, *, now: datetime) -> int:
+    """One batch of every shard that something waits for; returns how many entries got their places."""
+    return sum(sequence(session, log_of(settings, shard)) for shard in queries.queued_shards(session))
+
+
+def close_ended(session: Session, *, now: datetime) -> int:
+    """Puts a last entry into each log whose half-year has been over for a day: what comes later stands in the next one. Returns how many."""
+    closed = 0
+    for shard in queries.list_shards(session, frozen=False):
+        id_ = uuid5(NAMESPACE_URL, f"geo-o2o:log-close:{shard}")
+        if shard < shard_at(now - timedelta(days=1)) and not queries.is_queued(session, id_) and queries.find_index(session, id_) is None:
+            append(session, shard=shard, id_=id_, entry=event_entry(CLOSE, {"closed": shard, "next": shard_at(now)}))
+            closed += 1
+    return closed
 
 
 # --- sequencing --------------------------------------------------------------------------------------------------------------
@@ -80,12 +153,12 @@ def sequence(session: Session, log: Log, *, most: int = MOST_TOGETHER) -> int:
     Returns how many; 0 also where another sequencer is at work, or where the log is frozen.
     """
     state = queries.take_state(session, log.shard)
-    if state is None and queries.find_state(session, log.shard) is None and queries.oldest_queued(session, most=1):
+    if state is None and queries.find_state(session, log.shard) is None and queries.oldest_queued(session, log.shard, most=1):
         queries.add_state(session, shard=log.shard, verifier=str(make_key(log.keys, log.name).verifier), root=EMPTY_ROOT)
         state = queries.take_state(session, log.shard)
     if state is None or _frozen(session, log, state):
         return 0
-    waiting = queries.oldest_queued(session, most=most)
+    waiting = queries.oldest_queued(session, log.shard, most=most)
     if waiting:
         _give_places(session, log, state, waiting)
         if queries.take_from_queue(session, [id_ for id_, _ in waiting]) != len(waiting):

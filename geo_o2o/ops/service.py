@@ -19,8 +19,11 @@ from ..auth import service as auth
 from ..checkins import service as checkins
 from ..config import Settings
 from ..db import Database
+from ..erasure import service as erasure
 from ..ledger import service as ledger
 from ..offers import service as offers
+from ..receipts import service as receipts
+from ..signers import service as signers
 from ..stores import service as stores
 from ..stores.models import OpeningHours
 
@@ -81,6 +84,8 @@ class Job:
 
 
 JOBS = (
+    # First of all, so that nobody who was erased is seen again after a restored backup.
+    Job("erase again", 1013, lambda session, now, settings: erasure.replay(session, settings, now=now)),
     Job("offers follow moved stores", 1001, lambda session, now, settings: offers.follow_moved_stores(session, now=now)),
     Job(
         "extend opening hours", 1002,
@@ -91,12 +96,15 @@ JOBS = (
         "erase old evidence", 1004,
         lambda session, now, settings: checkins.erase_evidence(session, now=now, keep_days=settings.evidence_days),
     ),
-    Job(
-        "sequence the log", 1005,
-        lambda session, now, settings: ledger.sequence(session, ledger.log_of(settings, ledger.shard_at(now))),
-    ),
+    Job("issue receipts", 1007, lambda session, now, settings: checkins.issue_due(session, settings, now=now)),
+    Job("sequence the log", 1005, lambda session, now, settings: ledger.sequence_all(session, settings, now=now)),
     # After the commit of the job before, never with it: what was published cannot be taken back.
     Job("publish the log", 1006, lambda session, now, settings: ledger.publish_all(session, settings, now=now)),
+    Job("close ended logs", 1008, lambda session, now, settings: ledger.close_ended(session, now=now)),
+    Job("log the list of voids", 1009, lambda session, now, settings: receipts.log_voids(session, settings, now=now)),
+    Job("forget old receipts", 1010, lambda session, now, settings: receipts.forget(session, settings, now=now)),
+    Job("forget spent challenges", 1011, lambda session, now, settings: checkins.forget_spent(session, now=now)),
+    Job("forget used proofs", 1012, lambda session, now, settings: signers.forget_proofs(session, now=now)),
 )  # fmt: skip
 # A job that keeps finding work yields to the others after this many batches.
 _MOST_BATCHES = 100

@@ -75,6 +75,14 @@ def entry_of(jws: str, salt: bytes, *, kind: int = _ENTRY_RECEIPT) -> bytes:
     return bytes([_ENTRY_VERSION, kind]) + hashlib.sha256(_LABEL + salt + hashlib.sha256(jws.encode()).digest()).digest()
 
 
+def store_of(receipt: str) -> UUID:
+    """Which store a receipt says it is of; nothing is checked. Raises BadReceipt."""
+    try:
+        return UUID(str(parse_jws(receipt, typ=RECEIPT, alg=ED25519, members=frozenset({"kid"})).payload.get("st")))
+    except ValueError as failure:
+        raise BadReceipt(str(failure)) from failure
+
+
 def verify(receipt: str, proof: Proof, policy: Policy, *, voids: str | None = None) -> Verdict:
     """Raises BadReceipt. voids: the operator's signed list of receipts that were taken back."""
     try:

@@ -1,0 +1,58 @@
+"""The policy that a verifier of this operator's receipts can start from: keys of the log, of its witnesses, of the operator, of tills.
+
+Whoever does not trust the operator takes the keys of tills from the merchants and those of witnesses from the witnesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from visit_verify.jws import to_base64url
+
+from ..config import Settings
+from ..errors import NotFound
+from ..ledger import queries as ledger
+from ..signers import queries as signers
+from . import queries
+
+_OF_WITNESSES = ("witness", "group", "quorum")
+
+
+def policy_text(session: Session, settings: Settings, *, shard: str, store_ids: Sequence[UUID]) -> str:
+    """In the form that the verifier reads, for the receipts in the log of one half-year. store_ids: whose tills. Raises NotFound."""
+    state = ledger.find_state(session, shard)
+    if state is None:
+        raise NotFound(f"the log {shard[:20]!r} has no entries yet")
+    lines = [f"log {state.verifier}", *_witnesses(settings)]
+    for key in queries.list_keys(session):
+        lines += _line(session, shard, f"operator {to_base64url(key.public)}", key.added_event, key.revoked_event)
+    for store_id in store_ids:
+        for till in signers.tills_of_store(session, store_id):
+            lines += _line(session, shard, f"till {store_id} {to_base64url(till.public)}", till.enrolled_event, till.revoked_event)
+    lines += [f"revoked {device_id}" for device_id in signers.revoked_devices(session)]
+    return "\n".join([*lines, ""])
+
+
+def _witnesses(settings: Settings) -> list[str]:
+    if not settings.log_policy:
+        return ["quorum none"]
+    lines = Path(settings.log_policy).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.split(maxsplit=1)[:1] and line.split(maxsplit=1)[0] in _OF_WITNESSES]
+
+
+def _line(session: Session, shard: str, words: str, added: UUID, revoked: UUID | None) -> list[str]:
+    """The key with the places in this log between which it is good; no line where it is good nowhere in it."""
+    limits = ""
+    begin = ledger.find_index(session, added)
+    end = ledger.find_index(session, revoked) if revoked is not None else None
+    if begin is not None:
+        if begin[0] > shard:
+            return []
+        limits += f" after={begin[1]}" if begin[0] == shard else ""
+    if end is not None and end[0] <= shard:
+        limits += f" before={end[1] if end[0] == shard else 0}"
+    return [words + limits]

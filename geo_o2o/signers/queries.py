@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ..geo.ids import shard_of
+from .models import Device, DeviceProof, DeviceSubject, Subject, Till
+
+
+def add_device(session: Session, **columns: Any) -> Device:
+    """The device of that key, as it was enrolled first."""
+    session.execute(insert(Device).values(**columns).on_conflict_do_nothing())
+    return session.scalars(sa.select(Device).where(Device.id == columns["id"]).execution_options(populate_existing=True)).one()
+
+
+def find_device(session: Session, device_id: str) -> Device | None:
+    return session.get(Device, device_id)
+
+
+def revoked_devices(session: Session) -> Sequence[str]:
+    return session.scalars(sa.select(Device.id).where(Device.revoked_at.is_not(None)).order_by(Device.id)).all()
+
+
+def use_proof(session: Session, *, device_id: str, jti: str, now: datetime) -> bool:
+    """Whether it was not used before."""
+    statement = insert(DeviceProof).values(device_id=device_id, jti=jti, seen_at=now).on_conflict_do_nothing().returning(DeviceProof.jti)
+    return session.scalar(statement) is not None
+
+
+def forget_proofs(session: Session, *, before: datetime) -> int:
+    deleted: Any = session.execute(sa.delete(DeviceProof).where(DeviceProof.seen_at < before))
+    return int(deleted.rowcount)
+
+
+def tills_of_store(session: Session, store_id: UUID, *, live: bool = False) -> Sequence[Till]:
+    query = sa.select(Till).where(Till.shard_cell == shard_of(store_id), Till.store_id == store_id).order_by(Till.enrolled_at, Till.id)
+    return session.scalars(query.where(Till.revoked_at.is_(None)) if live else query).all()
+
+
+def find_till(session: Session, till_id: str, *, near: UUID) -> Till | None:
+    """near: a store of the same shard."""
+    return session.scalar(sa.select(Till).where(Till.shard_cell == shard_of(near), Till.id == till_id))
+
+
+_SUBJECT = sa.text("""
+INSERT INTO subjects AS s (id, caller_id, visitor, secret, created_at) VALUES (:id, :caller_id, :visitor, :secret, :now)
+    ON CONFLICT (caller_id, visitor) DO UPDATE SET visitor = s.visitor RETURNING s.id, s.together
+""")
+
+
+def take_subject(session: Session, *, id_: UUID, caller_id: UUID, visitor: str, secret: bytes, now: datetime) -> tuple[UUID, int]:
+    """The id of an account and how many go about with it; the account is made where there is none."""
+    known = session.execute(sa.select(Subject.id, Subject.together).where(Subject.caller_id == caller_id, Subject.visitor == visitor)).one_or_none()
+    if known is None:
+        known = session.execute(_SUBJECT, {"id": id_, "caller_id": caller_id, "visitor": visitor, "secret": secret, "now": now}).one()
+    return known[0], known[1]
+
+
+_USE = sa.text("""
+WITH used AS (
+    INSERT INTO device_subjects AS d (device_id, subject_id, used_at) VALUES (:device_id, :subject_id, :now)
+        ON CONFLICT (device_id, subject_id) DO UPDATE SET used_at = excluded.used_at)
+SELECT count(*) FROM device_subjects WHERE device_id = :device_id AND subject_id <> :subject_id AND used_at > :since
+""")
+
+
+def use_device(session: Session, *, device_id: str, subject_id: UUID, now: datetime, since: datetime) -> int:
+    """How many accounts used the device since a moment, this one included."""
+    values = {"device_id": device_id, "subject_id": subject_id, "now": now, "since": since}
+    return 1 + int(session.scalar(_USE, values) or 0)
+
+
+def set_together(session: Session, sizes: Mapping[UUID, int]) -> None:
+    session.execute(sa.update(Subject).where(Subject.together > 0, Subject.id.not_in(list(sizes))).values(together=0))
+    for subject_id, size in sizes.items():
+        session.execute(sa.update(Subject).where(Subject.id == subject_id).values(together=min(size, 30_000)))
+
+
+def find_subject(session: Session, subject_id: UUID) -> Subject | None:
+    return session.get(Subject, subject_id)
+
+
+def subjects_of_visitor(session: Session, visitor: str) -> Sequence[Subject]:
+    return session.scalars(sa.select(Subject).where(Subject.visitor == visitor)).all()
+
+
+def every_subject_id(session: Session) -> Sequence[UUID]:
+    return session.scalars(sa.select(Subject.id)).all()
+
+
+def own_devices(session: Session, subject_id: UUID) -> Sequence[str]:
+    """Devices that nobody else used."""
+    query = sa.select(DeviceSubject.device_id).where(
+        DeviceSubject.device_id.in_(sa.select(DeviceSubject.device_id).where(DeviceSubject.subject_id == subject_id))
+    )
+    return session.scalars(query.group_by(DeviceSubject.device_id).having(sa.func.bool_and(DeviceSubject.subject_id == subject_id))).all()
+
+
+def delete_subject(session: Session, subject_id: UUID, *, devices: Sequence[str]) -> None:
+    """The account, and devices."""
+    session.execute(sa.delete(DeviceSubject).where(DeviceSubject.subject_id == subject_id))
+    session.execute(sa.delete(DeviceProof).where(DeviceProof.device_id.in_(devices)))
+    session.execute(sa.delete(Device).where(Device.id.in_(devices)))
+    session.execute(sa.delete(Subject).where(Subject.id == subject_id))

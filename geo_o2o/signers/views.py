@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from ..auth.access import access
+from ..http import answer, caller, database, path_id, settings, utcnow
+from ..parsing import Blueprint
+from . import queries, service
+from .proof import Proof, nonce_at
+from .schemas import DeviceRequest, DeviceResponse, TillList, TillRequest, TillResponse, dump_device, dump_till
+from .totp import totp_address
+
+blueprint = Blueprint("signers", __name__, url_prefix="/v1", description="Devices and tills: who signs a visit")
+
+_NONCE = "DPoP-Nonce"
+
+
+@blueprint.post("/devices")
+@access("check-ins:write")
+@blueprint.arguments(DeviceRequest)
+@blueprint.response(201, DeviceResponse)
+def enrol_device(asked: dict[str, Any]) -> Response:
+    """Enrol a visitor's device by its public key; the request itself is signed by it (header DPoP)."""
+    now = utcnow()
+    with database().write() as session:
+        device = service.enrol_device(session, caller=caller(), proof=proven(session), asked=asked, now=now)
+    return with_nonce(answer(dump_device(device), status=201))
+
+
+@blueprint.delete("/devices/<device_id>")
+@access("check-ins:write")
+@blueprint.response(200, DeviceResponse)
+def revoke_device(device_id: str) -> dict[str, Any]:
+    """Revoke a device whose key was lost: nothing that it signs is taken any more."""
+    with database().write() as session:
+        return dump_device(service.revoke_device(session, device_id, caller=caller(), now=utcnow()))
+
+
+@blueprint.post("/stores/<store_id>/tills")
+@access("catalogue:write")
+@blueprint.arguments(TillRequest)
+@blueprint.response(201, TillResponse)
+def enrol_till(asked: dict[str, Any], store_id: str) -> Response:
+    """Enrol a store's till by its public key. The log says so, and your own site should too (`/.well-known/visit-tills.json`)."""
+    with database().write() as session:
+        till = service.enrol_till(session, path_id(store_id), caller=caller(), asked=asked, now=utcnow())
+    issuer = urlsplit(settings().public_url).netloc or "geo_o2o"
+    return answer(dump_till(till, totp=totp_address(till.totp_secret, name=till.name, issuer=issuer)), status=201)
+
+
+@blueprint.get("/stores/<store_id>/tills")
+@access("catalogue:read")
+@blueprint.response(200, TillList)
+def tills(store_id: str) -> dict[str, Any]:
+    """The tills of a store, revoked ones too."""
+    with database().read() as session:
+        return {"items": [dump_till(one) for one in queries.tills_of_store(session, path_id(store_id))], "next": None}
+
+
+@blueprint.delete("/stores/<store_id>/tills/<till_id>")
+@access("catalogue:write")
+@blueprint.response(200, TillResponse)
+def revoke_till(store_id: str, till_id: str) -> dict[str, Any]:
+    """Revoke a till: what it signed before stays good, what it signs from now on is refused."""
+    with database().write() as session:
+        return dump_till(service.revoke_till(session, path_id(store_id), till_id, caller=caller(), now=utcnow()))
+
+
+def proven(session: Session) -> Proof:
+    """What this request proves of its device, for every route that a device calls. Raises ProofInvalid, NonceNeeded."""
+    # Behind a proxy the service does not see the address that the device asked; it is told.
+    addresses = frozenset({request.base_url, settings().public_url.rstrip("/") + request.path})
+    return service.prove(session, request.headers.get("DPoP"), method=request.method, addresses=addresses, secret=settings().secret_key, now=utcnow())
+
+
+def with_nonce(response: Response) -> Response:
+    """The nonce of the next proof, so that a device need not be refused to learn it."""
+    response.headers[_NONCE] = nonce_at(settings().secret_key, at_s=utcnow().timestamp())
+    return response

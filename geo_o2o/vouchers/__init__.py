@@ -1,0 +1,1 @@
+"""Vouchers of a campaign with a budget, and their redemption: each once, and never more than the budget."""
