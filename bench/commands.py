@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .checkins import measure_checkins
 from .databases import private_cluster
 from .load import measure_load
 from .nearby import measure_nearby
@@ -35,4 +36,15 @@ def load(data: Path, as_json: bool) -> None:
     """Loading 1,111,678 venues into an empty database, indexes included, and once more with nothing changed."""
     with private_cluster():
         found = measure_load(data)
+    click.echo(json.dumps(found) if as_json else table(found))
+
+
+@click.command()
+@click.option("--claims", default=1_600, show_default=True, help="Claims in each of three turns.")
+@click.option("--clients", default=8, show_default=True, help="Connections that send at the same time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def checkins(claims: int, clients: int, as_json: bool) -> None:
+    """Claims a second, time to a published proof, sequencer, verification; the service, its database and the senders on one machine."""
+    with private_cluster():
+        found = measure_checkins(claims=claims, clients=clients)
     click.echo(json.dumps(found) if as_json else table(found))

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .auth import commands as auth
 from .checkins import commands as checkins
+from .client import commands as client
 from .cluster import ClusterFailed
 from .config import BadSettings
 from .discovery import commands as discovery
@@ -62,6 +63,7 @@ main.add_command(ledger.log)
 main.add_command(receipts.receipt)
 main.add_command(erasure.subject)
 main.add_command(checkins.check_ins)
+main.add_command(client.visit)
 main.add_command(witness.witness)
 
 if __name__ == "__main__":

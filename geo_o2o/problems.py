@@ -153,7 +153,10 @@ _HEADERS = {
     "If-Match": {"description": 'the ETag of what was read, as "v3"', "required": True},
     "Idempotency-Key": {"description": "1 to 100 visible characters; sent again, the first answer comes again", "required": False},
     "If-None-Match": {"description": "the ETag that the caller has", "required": False},
+    "DPoP": {"description": "a proof that the device signed for this request (RFC 9449), over the nonce of the header DPoP-Nonce", "required": True},
 }
+# Requests that a visitor's device signs.
+_BY_DEVICES = frozenset({"/v1/devices", "/v1/check-ins/challenge", "/v1/check-ins"})
 # Creating requests that find an earlier one by its key.
 _IDEMPOTENT = frozenset({"/v1/stores", "/v1/offers", "/v1/districts", "/v1/check-ins"})
 
@@ -172,6 +175,7 @@ def _document_headers(path: str, method: str, operation: dict[str, Any]) -> None
     names = [
         *(["If-Match"] if method in ("patch", "delete") else []),
         *(["Idempotency-Key"] if method == "post" and path in _IDEMPOTENT else []),
+        *(["DPoP"] if method == "post" and path in _BY_DEVICES else []),
         *(["If-None-Match"] if method == "get" and "{" in path else []),
     ]
     for name in names:
@@ -184,7 +188,9 @@ def _document_errors(path: str, method: str, operation: dict[str, Any]) -> None:
         codes |= {"401", "403"}
     if operation.get("parameters") or operation.get("requestBody"):
         codes |= {"422"}
-    if "{" in path or path in ("/v1/check-ins", "/v1/stores", "/v1/heat/supply"):
+    if path == "/v1/check-ins":
+        codes |= {"429"}
+    if "{" in path or path in ("/v1/check-ins", "/v1/check-ins/challenge", "/v1/stores", "/v1/heat/supply"):
         codes |= {"404", "410"}
     if "{" in path and method == "get":
         codes |= {"304"}

@@ -199,6 +199,20 @@ def admin_api(as_role: Any) -> Api:
     return as_role("admin")
 
 
+@pytest.fixture
+def house(app: Flask, settings: Settings, database: OneTransaction, session: Session, as_role: Any, tmp_path: Path) -> Iterator[Any]:
+    """A store with a till, an app, and a log of the test's own: what is published must not outlive the transaction that is rolled back."""
+    from .factories import make_store
+    from .visiting import House, till
+
+    own = app.extensions["settings"] = replace(settings, data_dir=tmp_path)
+    shop = as_role("store")
+    store = make_store(session, merchant_id=shop.merchant_id)
+    session.commit()
+    yield House(as_role("app"), shop, as_role("admin"), store, till(shop, store.id), own, database)
+    app.extensions["settings"] = settings
+
+
 @pytest.fixture(scope="session")
 def fresh_database(server: cluster.Cluster, settings: Settings) -> Iterator[Any]:
     """Makes empty databases, for what cannot run inside one transaction: loads, crashes, processes."""

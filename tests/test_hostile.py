@@ -82,7 +82,7 @@ def test_a_merchant_that_is_not_there(admin_api: Api) -> None:
 
 
 def test_half_a_million_fixes_are_counted_and_not_read(app_api: Api) -> None:
-    body = send(app_api, "/v1/check-ins", '{"store_id":"x","fixes":[' + "{}," * 500_000 + "{}]}", Idempotency_Key="a")
+    body = send(app_api, "/v1/check-ins", '{"claim":"x","evidence_salt":"x","evidence":{"fixes":[' + "{}," * 500_000 + "{}]}}", Idempotency_Key="a")
     assert "expected 1 to 5 elements, found 500001" in problem_of(body, 422, "invalid_input")["detail"]
     assert len(body.data) < 5_000
     many = send(app_api, "/v1/check-ins", json.dumps({f"x{number}": 1 for number in range(50_000)}), Idempotency_Key="a")

@@ -10,10 +10,8 @@ from flask.testing import FlaskClient
 
 from .conftest import Api
 
-CHECK_IN = {
-    "store_id": "01a1fff2-6630-8112-9b5c-a9272055c5ec",
-    "fixes": [{"lat_e7": 1, "lng_e7": 1, "acc_mm": 1, "acc_kind": "p68", "t_ms": 1795262400000}],
-}
+FIX = {"lat_e7": 0, "lng_e7": 0, "acc_mm": 1, "acc_kind": "p68", "t_ms": 10**12}
+CHECK_IN = {"claim": "x", "evidence": {"fixes": [FIX]}, "evidence_salt": "x"}
 
 
 def problem_of(response: Any, status: int, code: str) -> dict[str, Any]:
@@ -87,9 +85,9 @@ def test_a_parameter_given_twice(app_api: Api) -> None:
 
 
 def test_a_nested_field_is_named_by_its_path(app_api: Api) -> None:
-    claim = {**CHECK_IN, "fixes": [{**CHECK_IN["fixes"][0], "acc_mm": -1}]}  # type: ignore[index,dict-item]
+    claim = {**CHECK_IN, "evidence": {"fixes": [{**FIX, "acc_mm": -1}]}}
     body = problem_of(app_api.post("/v1/check-ins", claim, Idempotency_Key="a"), 422, "invalid_input")
-    assert body["errors"][0]["field"] == "fixes.0.acc_mm"
+    assert body["errors"][0]["field"] == "evidence.fixes.0.acc_mm"
 
 
 def test_an_id_that_is_none(app_api: Api) -> None:
@@ -105,7 +103,7 @@ def test_a_request_id_is_taken_over_or_made(client: FlaskClient) -> None:
 
 def test_json_numbers_beyond_all_bounds_reach_the_field(app_api: Api) -> None:
     for number in ("NaN", "Infinity", "-Infinity", "1e400", "9" * 400):
-        text = json.dumps({**CHECK_IN, "sent_ms": "HERE"}).replace('"HERE"', number)
+        text = json.dumps({**CHECK_IN, "evidence": {"fixes": [{**FIX, "t_ms": "HERE"}]}}).replace('"HERE"', number)
         response = app_api("POST", "/v1/check-ins", data=text, content_type="application/json", headers={"Idempotency-Key": "a"})
         body = problem_of(response, 422, "invalid_input")
-        assert body["errors"][0]["field"] == "sent_ms"
+        assert body["errors"][0]["field"] == "evidence.fixes.0.t_ms"

@@ -62,6 +62,7 @@ DOORS = {
     "shelf/builder.py": "reads the database and writes files",
     "shelf/everything.py": "runs processes",
     "shelf/files.py": "keeps files",
+    "signers/request.py": "reads the request in hand",
     "witness/app.py": "wires the witness, and reads the clock for it",
     "witness/store.py": "keeps a file",
 }
@@ -131,7 +132,7 @@ def test_every_route_declares_access(app: Flask) -> None:
         assert mark == PUBLIC or mark in SCOPES, f"{rule.rule} does not say who may call it"
 
 
-def test_only_operations_documentation_and_the_log_are_public(app: Flask) -> None:
+def test_only_operations_documentation_and_what_proves_receipts_are_public(app: Flask) -> None:
     public = {rule.rule for rule in app.url_map.iter_rules() if mark_of(app.view_functions[rule.endpoint]) == PUBLIC}
     assert public == {
         "/",
@@ -143,6 +144,10 @@ def test_only_operations_documentation_and_the_log_are_public(app: Flask) -> Non
         "/docs/start.js",
         "/docs/assets/<name>",
         "/log/<shard>/<path:name>",
+        "/.well-known/jwks.json",
+        "/v1/receipts/policy",
+        "/v1/receipts/verify",
+        "/v1/receipts/voids",
     }
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from geo_o2o.client import Device, Position, Refused, Till, TillKey, Visitor
 from geo_o2o.client.calls import Calls, Prove
+from geo_o2o.config import Settings
 from geo_o2o.geo.point import Point
+from geo_o2o.http import utcnow
+from geo_o2o.ledger import service as ledger
+from geo_o2o.stores.models import Store
+from visit_verify.file import parse_visit
+from visit_verify.policy import Policy, parse_policy
+from visit_verify.receipt import Verdict, verify
 
 from .conftest import Api
 from .factories import HELSINKI
@@ -62,3 +71,41 @@ def send(someone: Visitor, body: dict[str, Any], *, key: str = "a") -> Any:
     """The response to the body of a check-in."""
     proof = someone.device.prove("POST", ADDRESS + "/v1/check-ins", someone.calls.nonce)
     return someone.calls.api.post("/v1/check-ins", body, Idempotency_Key=key, DPoP=proof)  # type: ignore[attr-defined]
+
+
+@dataclass
+class House:
+    """An app, a store with a till, an operator, and a log in a folder of the test's own."""
+
+    app: Api
+    shop: Api
+    operator: Api
+    store: Store
+    till: Till
+    settings: Settings
+    database: Any
+
+    def visitor(self, account: str | None = None) -> Visitor:
+        return visitor(self.app, account=account)
+
+    def visit(self, someone: Visitor | None = None, *, at: Point = HELSINKI, code: str | None = None) -> dict[str, Any]:
+        """A check-in of somebody at the store."""
+        return (someone or self.visitor()).check_in(self.store.id, [position(at)], code=code)
+
+    def publish(self, *, at: datetime | None = None) -> None:
+        """What the worker does: places for all that waits, and the log as files."""
+        now = at or utcnow()
+        with self.database.write() as session:
+            ledger.sequence_all(session, self.settings, now=now)
+        with self.database.write() as session:
+            ledger.publish_all(session, self.settings, now=now)
+
+    def policy(self) -> Policy:
+        """What an auditor starts from."""
+        return parse_policy(self.app.get("/v1/receipts/policy", store_ids=str(self.store.id)).text)
+
+    def verified(self, someone: Visitor, visit: dict[str, Any]) -> Verdict:
+        """What the offline verifier says of the visitor's file."""
+        someone.calls.json("POST", f"/v1/check-ins/{visit['id']}/receipts", {})
+        self.publish()
+        return verify(*parse_visit(someone.receipt(visit, patience_s=1)), self.policy())

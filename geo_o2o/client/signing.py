@@ -61,7 +61,9 @@ class Device:
 
     def prove(self, method: str, address: str, nonce: str) -> str:
         """That a request is this device's own (RFC 9449)."""
-        said: dict[str, str | int] = {"htm": method, "htu": address.partition("?")[0], "iat": now_ms() // 1000, "jti": secrets.token_urlsafe(16), "nonce": nonce}
+        said: dict[str, str | int] = {
+            "htm": method, "htu": address.partition("?")[0], "iat": now_ms() // 1000, "jti": secrets.token_urlsafe(16), "nonce": nonce,
+        }  # fmt: skip
         return jws.serialize_compact({"alg": ES256, "jwk": self.jwk, "typ": PROOF}, rfc8785.dumps(dict(said)), self.key, algorithms=[ES256])
 
     def claim(

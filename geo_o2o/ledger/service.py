@@ -212,6 +212,15 @@ def _frozen(session: Session, log: Log, state: LogState) -> bool:
     return behind or state.frozen
 
 
+def freeze_where_behind(session: Session, settings: Settings) -> Sequence[str]:
+    """Freezes every log that was published further than this database knows; returns all that are frozen. To be asked before anybody is served."""
+    for shard in queries.list_shards(session):
+        state = queries.take_state(session, shard)
+        if state is not None:
+            _frozen(session, log_of(settings, shard), state)
+    return queries.list_shards(session, frozen=True)
+
+
 def _mark(log: Log) -> Checkpoint | None:
     """How far the log was ever published: by the file that is kept elsewhere, or by the folder where that is newer."""
     return max((one for one in (log.folder.high_water(), log.folder.published()) if one), key=lambda one: one.size, default=None)

@@ -22,7 +22,7 @@ from ..db import Database
 from ..ports import Busy, hold, is_free
 from . import logs
 from .demo import run_demo
-from .service import run_jobs, upgrade
+from .service import look_back, run_jobs, upgrade
 
 
 @click.group()
@@ -69,6 +69,7 @@ def serve() -> None:
     settings = from_environment()
     settings.write_url()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    look_back(settings)
     run_server(settings)
 
 
@@ -126,7 +127,7 @@ def demo(once: bool) -> None:
 
 @click.group(invoke_without_command=False)
 def bench() -> None:
-    """Measurements, from a checkout: `bench nearby`, `bench load`."""
+    """Measurements, from a checkout: `bench nearby`, `bench load`, `bench checkins`."""
 
 
 def _add_benchmarks() -> None:
@@ -138,6 +139,7 @@ def _add_benchmarks() -> None:
 
         bench.add_command(commands.nearby)
         bench.add_command(commands.load)
+        bench.add_command(commands.checkins)
 
 
 _add_benchmarks()

@@ -170,7 +170,8 @@ def _start_server(settings: Settings, log: IO[bytes], log_path: Path) -> tuple[s
 
 
 def _start(command: str, settings: Settings, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir)}
+    public_url = os.environ.get(f"{PREFIX}PUBLIC_URL") or f"http://{settings.host}:{port}"
+    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir), f"{PREFIX}PUBLIC_URL": public_url}
     libc = ctypes.CDLL(None)
     return subprocess.Popen(
         [sys.executable, "-m", "geo_o2o", command],
@@ -246,16 +247,14 @@ def _show(base: str, keys: dict[str, str]) -> None:
 
 
 def _check_in_lines(base: str, keys: dict[str, str], place: str) -> list[str]:
-    """A check-in at the nearest store, whose phone stands at its door now; nothing where there is no store."""
+    """A check-in at the nearest store, by a phone that stands at its door; nothing where there is no store."""
     stores = _get(f"{base}/v1/stores/nearby?{place}&limit=1", key=keys["app"])["items"]
     if not stores:
         return []
-    store, now = stores[0], "'$(date +%s)000'"
-    fix = f'{{"lat_e7": {round(store["lat"] * 1e7)}, "lng_e7": {round(store["lng"] * 1e7)}, "acc_mm": 12000, "acc_kind": "p68", "t_ms": {now}}}'
+    store = stores[0]
     return [
-        f"A check-in at {store['name']}:",
-        f"  curl -s -H 'Authorization: Bearer {keys['app']}' -H 'Content-Type: application/json' -H \"Idempotency-Key: $(date +%s%N)\""
-        f' -d \'{{"store_id": "{store["id"]}", "sent_ms": {now}, "fixes": [{fix}]}}\' \'{base}/v1/check-ins\'',
+        f"A check-in at {store['name']}, signed by a phone whose key is kept in device.pem:",
+        f"  {sys.executable} -m geo_o2o visit check-in --url {base} --key {keys['app']} --store {store['id']} --at {store['lat']},{store['lng']}",
         "",
     ]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ..auth import service as auth
@@ -54,6 +54,23 @@ def upgrade(settings: Settings) -> None:
         with database.write() as session:
             filled = stores.fill_search_grams(session) + offers.fill_search_grams(session)
     database.close()
+
+
+def look_back(settings: Settings) -> None:
+    """Before anybody is served: a database that was restored from a backup must not promise anything, nor know whom it had forgotten.
+
+    Where it does not answer or is not migrated yet, this is left to the worker, which does the same in each round.
+    """
+    database = Database(settings)
+    try:
+        with database.write() as session:
+            ledger.freeze_where_behind(session, settings)
+        with database.write() as session:
+            erasure.replay(session, settings, now=datetime.now(UTC))
+    except SQLAlchemyError as failure:
+        _log.warning("the database was not looked at before the start: %s", str(failure).splitlines()[0])
+    finally:
+        database.close()
 
 
 def migration_state(session: Session) -> MigrationState:

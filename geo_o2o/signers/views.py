@@ -3,20 +3,17 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, request
-from sqlalchemy.orm import Session
+from flask import Response
 
 from ..auth.access import access
 from ..http import answer, caller, database, path_id, settings, utcnow
 from ..parsing import Blueprint
 from . import queries, service
-from .proof import Proof, nonce_at
+from .request import proven, with_nonce
 from .schemas import DeviceRequest, DeviceResponse, TillList, TillRequest, TillResponse, dump_device, dump_till
 from .totp import totp_address
 
 blueprint = Blueprint("signers", __name__, url_prefix="/v1", description="Devices and tills: who signs a visit")
-
-_NONCE = "DPoP-Nonce"
 
 
 @blueprint.post("/devices")
@@ -31,7 +28,7 @@ def enrol_device(asked: dict[str, Any]) -> Response:
     return with_nonce(answer(dump_device(device), status=201))
 
 
-@blueprint.delete("/devices/<device_id>")
+@blueprint.post("/devices/<device_id>/revoke")
 @access("check-ins:write")
 @blueprint.response(200, DeviceResponse)
 def revoke_device(device_id: str) -> dict[str, Any]:
@@ -61,23 +58,10 @@ def tills(store_id: str) -> dict[str, Any]:
         return {"items": [dump_till(one) for one in queries.tills_of_store(session, path_id(store_id))], "next": None}
 
 
-@blueprint.delete("/stores/<store_id>/tills/<till_id>")
+@blueprint.post("/stores/<store_id>/tills/<till_id>/revoke")
 @access("catalogue:write")
 @blueprint.response(200, TillResponse)
 def revoke_till(store_id: str, till_id: str) -> dict[str, Any]:
     """Revoke a till: what it signed before stays good, what it signs from now on is refused."""
     with database().write() as session:
         return dump_till(service.revoke_till(session, path_id(store_id), till_id, caller=caller(), now=utcnow()))
-
-
-def proven(session: Session) -> Proof:
-    """What this request proves of its device, for every route that a device calls. Raises ProofInvalid, NonceNeeded."""
-    # Behind a proxy the service does not see the address that the device asked; it is told.
-    addresses = frozenset({request.base_url, settings().public_url.rstrip("/") + request.path})
-    return service.prove(session, request.headers.get("DPoP"), method=request.method, addresses=addresses, secret=settings().secret_key, now=utcnow())
-
-
-def with_nonce(response: Response) -> Response:
-    """The nonce of the next proof, so that a device need not be refused to learn it."""
-    response.headers[_NONCE] = nonce_at(settings().secret_key, at_s=utcnow().timestamp())
-    return response

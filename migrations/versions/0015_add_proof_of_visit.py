@@ -133,6 +133,7 @@ def _check_ins() -> None:
     ):  # fmt: skip
         op.add_column("check_in_evidence", column)
     op.execute("UPDATE check_in_evidence SET evidence = jsonb_build_object('fixes', fixes)")
+    op.alter_column("check_in_evidence", "evidence", nullable=False)
     op.drop_column("check_in_evidence", "fixes")
     op.create_index("ix_check_in_evidence_shard_cell_lat_e6_lng_e6", "check_in_evidence", ["shard_cell", "lat_e6", "lng_e6"])
     op.create_index("ix_check_in_evidence_subject_id", "check_in_evidence", ["subject_id"])

@@ -77,6 +77,7 @@ ROUTES = {
     "catalogue:write": ("POST", "/v1/stores"),
     "check-ins:write": ("POST", "/v1/check-ins"),
     "check-ins:read": ("GET", "/v1/check-ins"),
+    "confirmations:write": ("POST", "/v1/check-ins/01a1fff2-6630-8112-9b5c-a9272055c5ec/confirmations"),
     "districts:write": ("POST", "/v1/districts"),
     "visits:read": ("GET", "/v1/check-ins/01a1fff2-6630-8112-9b5c-a9272055c5ec"),
     "heat:read": ("GET", "/v1/heat/supply?bbox=24,60,25,61"),

@@ -226,7 +226,7 @@ def test_raw_positions_are_erased_after_their_time_unless_they_are_disputed(anna
     assert erase_evidence(session, now=utcnow() + timedelta(days=31), keep_days=30) == 3
     assert [str(one) for one in session.scalars(sa.text("SELECT check_in_id FROM check_in_evidence"))] == [kept]
     assert anna.calls.json("GET", f"/v1/check-ins/{gone}")["level"] == 1
-    assert anna.calls.json("DELETE", f"/v1/check-ins/{kept}/dispute")["disputed"] is False
+    assert anna.calls.json("POST", f"/v1/check-ins/{kept}/dispute/close")["disputed"] is False
     assert erase_evidence(session, now=utcnow() + timedelta(days=31), keep_days=30) == 1
     with pytest.raises(Refused, match="checkin_expired"):
         anna.calls.json("POST", f"/v1/check-ins/{gone}/receipts", {})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from geo_o2o.client import Position
+
+from .. import visiting
 from ..test_http import problem_of
 
 PLACE = {"lat": 60.1690, "lng": 24.9414}
@@ -22,16 +24,13 @@ def test_a_day_in_the_city(as_role: Any) -> None:
     (hit,) = app.get("/v1/offers/nearby", lat=60.170, lng=24.9414, open_now="true", price_max=1300).get_json()["items"]
     assert (hit["id"], hit["store"]["id"], hit["distance_m"]) == (offer["id"], shop["id"], 111)
 
-    fix = {
-        "lat_e7": round(hit["store"]["lat"] * 1e7),
-        "lng_e7": round(hit["store"]["lng"] * 1e7),
-        "acc_mm": 8_000,
-        "acc_kind": "rms2d",
-        "t_ms": int(time.time() * 1000),
-    }
-    visit = app.post("/v1/check-ins", {"store_id": shop["id"], "sent_ms": fix["t_ms"], "fixes": [fix]}, Idempotency_Key="visit-1").get_json()
+    till, anna = visiting.till(store, shop["id"]), visiting.visitor(app)
+    visit = anna.check_in(shop["id"], [Position(hit["store"]["lat"], hit["store"]["lng"], 15, kind="rms2d")])
     assert visit["level_name"] == "located"
-    assert [(one["level_name"], one["count"]) for one in store.get("/v1/check-ins/counts").get_json()["items"]] == [("located", 1)]
+    assert till.confirm(visit["scan"])["level_name"] == "confirmed"
+    counts = store.get("/v1/check-ins/counts").get_json()
+    assert [(one["level_name"], one["count"]) for one in counts["items"]] == [("confirmed", 1)]
+    assert counts["headline"] == {"visits": 1, "unproven": 0, "under_review": 0}
 
     (cell,) = planner.get("/v1/heat/supply", district=district["id"]).get_json()["items"]
     assert (cell["stores"], cell["offers"]) == (1, 1)
@@ -42,4 +41,4 @@ def test_a_day_in_the_city(as_role: Any) -> None:
     assert store.delete(f"/v1/stores/{shop['id']}", version=1).status_code == 204
     assert planner.get("/v1/heat/supply", district=district["id"]).get_json()["items"] == []
     assert app.get("/v1/stores/nearby", **PLACE).get_json()["items"] == []
-    assert store.get(f"/v1/check-ins/{visit['id']}").get_json()["level"] == 1
+    assert store.get(f"/v1/check-ins/{visit['id']}").get_json()["level"] == 3

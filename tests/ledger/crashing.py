@@ -36,7 +36,7 @@ def write_on_and_on(folder: Path, number: int) -> None:
             told.write(f"tried {id_} {entry.hex()}\n")
             try:
                 with database.write() as session:
-                    service.append(session, id_=id_, entry=entry)
+                    service.append(session, shard=service.shard_at(datetime.now(UTC)), id_=id_, entry=entry)
                     if chance.random() < 0.2:
                         time.sleep(chance.random() / 50)
                     if chance.random() < 0.05:
@@ -136,7 +136,7 @@ def stop_at_once(folder: Path) -> None:
 def is_done(database: Database, log: service.Log) -> bool:
     with database.read() as session:
         newest = queries.newest_checkpoint(session, log.shard)
-        return not queries.oldest_queued(session, most=1) and newest is not None and newest.published_at is not None
+        return not queries.oldest_queued(session, log.shard, most=1) and newest is not None and newest.published_at is not None
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def entry(number: int) -> bytes:
 def queue(database: Database, numbers: range) -> None:
     with database.write() as session:
         for number in numbers:
-            append(session, id_=UUID(int=number + 1), entry=entry(number))
+            append(session, shard=SHARD, id_=UUID(int=number + 1), entry=entry(number))
 
 
 def grow(database: Database, log: Log, numbers: range, *, most: int = 5_000) -> None:
@@ -104,7 +104,7 @@ def test_entries_get_places_in_batches_and_are_published(own: tuple[Database, Se
     assert sizes == [1, 300, 300, 1_000]
     with database.read() as session:
         assert queries.entries_between(session, shard=SHARD, first=0, end=1_000) == [entry(number) for number in range(1_000)]
-        assert queries.oldest_queued(session, most=1) == []
+        assert queries.oldest_queued(session, SHARD, most=1) == []
         assert session.scalar(sa.text("SELECT bool_and(published_at IS NOT NULL) FROM log_checkpoints"))
     assert (log.keys / f"localhost_log_{SHARD}.key").stat().st_mode & 0o777 == 0o600
 
@@ -385,8 +385,8 @@ def test_what_is_no_file_of_a_log_is_not_found(client: FlaskClient, path: str) -
 
 def queue_twice(database: Database, id_: UUID) -> None:
     with database.write() as session:
-        append(session, id_=id_, entry=entry(90))
-        append(session, id_=id_, entry=entry(91))
+        append(session, shard=SHARD, id_=id_, entry=entry(90))
+        append(session, shard=SHARD, id_=id_, entry=entry(91))
 
 
 def sequence_and_fail(database: Database, log: Log) -> None:

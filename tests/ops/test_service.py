@@ -154,9 +154,11 @@ def test_the_demonstration_runs_until_stopped_and_its_three_commands_work(own_fo
         line = running.stdout.readline()
         assert line, running.stderr.read() if running.stderr else ""
         lines.append(line)
-    commands = [line.strip() for line in lines if line.strip().startswith("curl")]
+    commands = [line.strip() for line in lines if line.strip().startswith("curl") or " visit check-in " in line]
     assert len(commands) == 3
-    answers = [json.loads(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout) for command in commands]
+    answers = [
+        json.loads(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, cwd=own_folder).stdout) for command in commands
+    ]
     assert "items" in answers[0]
     assert answers[1]["level_name"] == "located"
     assert sum(cell["stores"] for cell in answers[2]["items"]) > 900

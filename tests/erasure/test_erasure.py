@@ -1,0 +1,164 @@
+"""A person is erased: nothing of them is left in the tables, the log is as it was, and a restored backup does not bring them back."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from geo_o2o import cluster
+from geo_o2o.app import create_app
+from geo_o2o.auth import service as auth
+from geo_o2o.checkins.models import CheckInEvidence
+from geo_o2o.config import Settings
+from geo_o2o.db import Database
+from geo_o2o.erasure import listing, service
+from geo_o2o.errors import NotFound
+from geo_o2o.http import utcnow
+from geo_o2o.ledger import service as ledger
+from geo_o2o.ledger.audit import audit
+from geo_o2o.ops.service import run_jobs
+from visit_verify.file import parse_visit
+from visit_verify.note import parse_verifier_key
+from visit_verify.policy import parse_policy
+from visit_verify.receipt import verify
+
+from ..conftest import Api
+from ..factories import make_store
+from ..test_http import problem_of
+from ..visiting import House, position, visitor
+
+
+def erase(house: House, name: str) -> list[service.Erased]:
+    with house.database.write() as session:
+        return service.erase(session, house.settings, visitor=name, now=utcnow())
+
+
+def test_what_is_known_of_somebody_goes_and_the_log_stays(house: House, session: Any) -> None:
+    anna, bert = house.visitor("anna"), house.visitor("bert")
+    visits = [house.visit(anna), house.visit(bert)]
+    for visit in visits:
+        house.till.confirm(visit["scan"])
+    house.publish()
+    receipts = [one.receipt(visit) for one, visit in zip((anna, bert), visits, strict=True)]
+    before = house.app.get("/log/" + ledger.shard_at(utcnow()) + "/checkpoint").data
+    (erased,) = erase(house, "anna")
+    assert (erased.check_ins, erased.receipts) == (1, 1)
+    house.publish()
+    assert house.app.get("/log/" + ledger.shard_at(utcnow()) + "/checkpoint").data == before
+    # Her own copy is hers: it still verifies, and nobody else can open the entry.
+    for receipt in receipts:
+        assert verify(*parse_visit(receipt), house.policy()).level == 3
+    problem_of(house.app.get(f"/v1/receipts/{verify(*parse_visit(receipts[0]), house.policy()).id}"), 404, "not_found")
+    left = house.shop.get(f"/v1/check-ins/{visits[0]['id']}").get_json()
+    assert (left["level"], left["visitor"], left["scan"], left["receipt_id"]) == (3, None, None, None)
+    assert house.shop.get("/v1/check-ins/counts").get_json()["headline"]["visits"] == 2, "a number has no person"
+    everything = "\n".join(
+        str(row)
+        for table in session.scalars(sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'spatial%'"))
+        for row in session.execute(sa.text(f"SELECT t::text FROM {table} t"))
+    )
+    assert "anna" not in everything
+    assert "bert" in everything
+    assert anna.device.id not in everything
+    assert bert.device.id in everything
+    with pytest.raises(NotFound):
+        erase(house, "anna")
+    problem_of(house.app.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {}), 410, "checkin_expired")
+
+
+def test_a_device_that_somebody_else_uses_too_stays(house: House, session: Any) -> None:
+    anna = house.visitor("anna")
+    house.visit(anna)
+    anna.account = "her brother"
+    house.visit(anna)
+    erase(house, "anna")
+    assert house.visit(anna)["visitor"] == "her brother"
+
+
+def test_the_list_outlives_a_crash_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    first, second = b"a" * 32, b"b" * 32
+    listing.add(tmp_path, first)
+    with open(tmp_path / "erasures.list", "ab") as file:
+        file.write(b"abcdef")
+    assert listing.read(tmp_path) == {first}
+    listing.add(tmp_path, second)
+    assert listing.read(tmp_path) == {first, second}
+    assert listing.read(tmp_path / "nowhere") == frozenset()
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def plain_url(settings: Settings) -> str:
+    return settings.database_url.replace("+psycopg2", "")
+
+
+def test_the_restore_drill(fresh_database: Any, data_dir: Path, server: cluster.Cluster, tmp_path: Path) -> None:
+    """1,000 receipts, 300 people erased, yesterday's backup restored: the log recovers, and the 300 are erased again."""
+    settings = replace(fresh_database(), data_dir=tmp_path / "data", key_cache_s=60)
+    settings.data_dir.mkdir()
+    database = Database(settings, statement_timeout_ms=60_000)
+    app = create_app(settings, database=database)
+    with database.write() as session:
+        store_id = make_store(session).id
+        _, key = auth.create_key(session, role="app", name="test", merchant=None, now=utcnow())
+        _, admin = auth.create_key(session, role="admin", name="test", merchant=None, now=utcnow())
+    api = Api(app.test_client(), key)
+    house = House(api, Api(app.test_client(), admin), Api(app.test_client(), admin), None, None, settings, database)  # type: ignore[arg-type]
+    people = [visitor(api, account=f"person {number}") for number in range(1_000)]
+    visits = []
+    for one in people:
+        visit = one.check_in(store_id, [position()])
+        visits.append((visit, one.calls.json("POST", f"/v1/check-ins/{visit['id']}/receipts", {})["receipt_id"]))
+    house.publish()
+    kept = {receipt_id: one.receipt(visit, patience_s=5) for one, (visit, receipt_id) in zip(people, visits, strict=True)}
+    backup = tmp_path / "backup.sql"
+    run("pg_dump", "--format=plain", f"--file={backup}", plain_url(settings))
+    salts = [parse_visit(data)[1].extra or b"" for data in kept.values()]
+    text = backup.read_bytes()
+    assert not [salt for salt in salts if salt.hex().encode() in text], "no salt can be read in a dump"
+    gone = 300
+    with database.write() as session:
+        for number in range(gone):
+            service.erase(session, settings, visitor=f"person {number}", now=utcnow())
+    # What happened after the backup and is lost with it.
+    late = visitor(api, account="late")
+    late.calls.json("POST", f"/v1/check-ins/{late.check_in(store_id, [position()])['id']}/receipts", {})
+    house.publish()
+    database.close()
+
+    cluster.drop_database(server, name := settings.database_url.rpartition("/")[2])
+    cluster.create_database(server, name)
+    run("psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={backup}", plain_url(settings))
+    database = house.database = Database(settings, statement_timeout_ms=60_000)
+    app.extensions["database"] = database
+    with database.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM subjects")) == 1_000
+    assert run_jobs(database, settings, clock=utcnow)["erase again"] == gone
+    with database.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM receipt_salts")) == 1_000 - gone
+        assert session.scalar(sa.text("SELECT count(*) FROM subjects WHERE visitor LIKE 'person %'")) == 1_000 - gone
+        assert session.scalar(sa.select(sa.func.count()).select_from(CheckInEvidence)) == 1_000 - gone
+    assert api.get(f"/v1/receipts/{visits[0][1]}").status_code == 404
+    # The log was published further than the backup knows, so nothing new is promised until it is whole again.
+    problem_of(api.post(f"/v1/check-ins/{visits[-1][0]['id']}/receipts", {"audience": "holder"}), 503, "log_frozen")
+    shard = ledger.shard_at(utcnow())
+    with database.write() as session:
+        assert ledger.recover(session, ledger.log_of(settings, shard)) > 0
+    house.publish()
+    policy_text = api.get("/v1/receipts/policy").text
+    policy = parse_policy(policy_text)
+    for data in kept.values():
+        assert verify(*parse_visit(data), policy).level == 1
+    log = ledger.log_of(settings, shard)
+    found = audit(lambda name: log.folder.read(name) or b"", key=parse_verifier_key(policy_text.splitlines()[0].removeprefix("log ")))
+    assert found.kinds[1] == 1_001
+    assert run_jobs(database, settings, clock=utcnow).get("erase again") == 0
+    database.close()
+    assert subprocess.run(["grep", "-c", "person", settings.data_dir / "erasures.list"], capture_output=True, text=True, check=False).stdout == "0\n"

@@ -1,0 +1,176 @@
+"""Vouchers: each redeemed once, and never more than the budget, however many ask at the same moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from geo_o2o.caller import Caller
+from geo_o2o.checkins.models import CheckIn, CheckInEvidence
+from geo_o2o.checkins.service import new_check_in_id
+from geo_o2o.db import Database
+from geo_o2o.http import utcnow
+from geo_o2o.signers import queries as signers
+from geo_o2o.vouchers import service
+from geo_o2o.vouchers.models import Voucher
+
+from ..factories import make_store
+from ..test_http import problem_of
+from ..visiting import House
+
+BUDGET, CLIENTS, RUNS = 10, 200, 20
+
+
+def campaign(house: House, *, budget: int = 5, days: int = 1) -> dict[str, Any]:
+    body = {"name": "Coffee", "budget": budget, "expires_at": (utcnow() + timedelta(days=days)).isoformat()}
+    return dict(house.shop.post("/v1/campaigns", body).get_json())
+
+
+def voucher(house: House, campaign_id: str) -> str:
+    return str(house.shop("POST", f"/v1/campaigns/{campaign_id}/vouchers").get_json()["id"])
+
+
+def confirmed(house: House, **more: Any) -> str:
+    visit = house.visit(**more)
+    house.till.confirm(visit["scan"])
+    return str(visit["id"])
+
+
+def redeem(house: House, check_in_id: str, **body: Any) -> Any:
+    return house.shop.post(f"/v1/check-ins/{check_in_id}/redemptions", body)
+
+
+def test_a_voucher_is_redeemed_once_by_a_confirmed_visit(house: House, session: Any) -> None:
+    drive = campaign(house)
+    one = voucher(house, drive["id"])
+    visit = house.visit()
+    problem_of(redeem(house, visit["id"], voucher=one), 409, "not_confirmed")
+    house.till.confirm(visit["scan"])
+    first, again = (redeem(house, visit["id"], voucher=one) for _ in range(2))
+    assert (first.status_code, first.get_json()) == (201, again.get_json())
+    found = first.get_json()
+    assert (found["check_in"]["level"], found["check_in"]["methods"], found["reward"]) == (4, ["geo", "staff", "voucher"], "granted")
+    problem_of(redeem(house, confirmed(house), voucher=one), 409, "voucher_not_redeemable")
+    problem_of(redeem(house, visit["id"], voucher=voucher(house, drive["id"])), 409, "already_redeemed")
+    problem_of(redeem(house, confirmed(house), voucher=str(uuid4())), 409, "voucher_not_redeemable")
+    left = house.shop.get(f"/v1/campaigns/{drive['id']}").get_json()
+    assert (left["budget"], left["granted"]) == (4, 1), "what was refused took nothing"
+
+
+def test_a_campaign_ends(house: House, session: Any, as_role: Any) -> None:
+    drive = campaign(house, budget=1)
+    first, second = voucher(house, drive["id"]), voucher(house, drive["id"])
+    assert redeem(house, confirmed(house), voucher=first).status_code == 201
+    problem_of(redeem(house, confirmed(house), voucher=second), 409, "voucher_not_redeemable")
+    assert session.scalar(sa.select(Voucher.state).where(Voucher.id == UUID(second))) == "issued"
+    over = campaign(house)
+    late = voucher(house, over["id"])
+    session.execute(sa.text("UPDATE vouchers SET expires_at = now() - interval '1 s'"))
+    session.execute(sa.text("UPDATE campaigns SET expires_at = now() - interval '1 s'"))
+    session.commit()
+    problem_of(redeem(house, confirmed(house), voucher=late), 409, "voucher_not_redeemable")
+    problem_of(house.shop("POST", f"/v1/campaigns/{over['id']}/vouchers"), 409, "voucher_not_redeemable")
+    problem_of(house.shop.post("/v1/campaigns", {"name": "x", "budget": 1, "expires_at": "2020-01-01T00:00:00Z"}), 422, "invalid_input")
+    other = as_role("store", "Other")
+    problem_of(other.get(f"/v1/campaigns/{over['id']}"), 404, "not_found")
+    problem_of(other("POST", f"/v1/campaigns/{over['id']}/vouchers"), 404, "not_found")
+
+
+def test_a_voucher_of_another_merchant_is_none(house: House, as_role: Any) -> None:
+    other = as_role("store", "Other")
+    theirs = other.post("/v1/campaigns", {"name": "x", "budget": 5, "expires_at": (utcnow() + timedelta(days=1)).isoformat()}).get_json()
+    one = other("POST", f"/v1/campaigns/{theirs['id']}/vouchers").get_json()["id"]
+    visit = confirmed(house)
+    problem_of(redeem(house, visit, voucher=one), 409, "voucher_not_redeemable")
+    problem_of(other.post(f"/v1/check-ins/{visit}/redemptions", {"voucher": one}), 404, "not_found")
+    problem_of(house.app.post(f"/v1/check-ins/{visit}/redemptions", {"voucher": one}), 403, "forbidden")
+
+
+@pytest.mark.parametrize("body", [{}, {"voucher": "x"}, {"pos": "x"}, {"pos": "A" * 44}, {"pos": None}, {"more": 1}])
+def test_a_redemption_of_nothing(house: House, body: dict[str, Any]) -> None:
+    problem_of(redeem(house, confirmed(house), **body), 422, "invalid_input")
+
+
+def test_a_reward_waits_where_something_speaks_against_the_visit(house: House) -> None:
+    anna = house.visitor("anna")
+    house.visit(anna)
+    visit = confirmed(house, someone=anna)
+    found = redeem(house, visit, voucher=voucher(house, campaign(house)["id"])).get_json()
+    assert (found["check_in"]["reasons"], found["reward"]) == (["R09"], "held")
+
+
+def test_200_at_the_same_moment_get_as_much_as_there_is(fresh_database: Any, tmp_path: Path) -> None:
+    """Twenty times: two hundred confirmed visits with a voucher each, at once, of a campaign that has ten to give."""
+    settings = replace(fresh_database(), data_dir=tmp_path, pool_size=16, lock_timeout_ms=60_000, statement_timeout_ms=60_000)
+    database = Database(settings)
+    caller = Caller(key_id=uuid4(), role="admin", merchant_id=None)
+    with database.write() as session:
+        store_id = make_store(session).id
+    for _ in range(RUNS):
+        now = utcnow()
+        with database.write() as session:
+            drive = service.add_campaign(
+                session, caller=caller, asked={"name": "x", "budget": BUDGET, "expires_at": now + timedelta(days=1)}, now=now
+            )
+            pairs = [
+                (_visit(session, store_id, number), service.add_voucher(session, drive.id, caller=caller, now=now).id) for number in range(CLIENTS)
+            ]
+        answers: Counter[str] = Counter()
+        ready = threading.Barrier(16)
+
+        def ask(mine: list[tuple[UUID, UUID]], ready: threading.Barrier = ready, answers: Counter[str] = answers) -> None:
+            ready.wait()
+            for check_in_id, voucher_id in mine:
+                try:
+                    with database.write() as session:
+                        service.redeem(session, settings, check_in_id, caller=caller, voucher_id=voucher_id, pos=None, now=utcnow())
+                    answers["granted"] += 1
+                except service.VoucherNotRedeemable:
+                    answers["refused"] += 1
+
+        threads = [threading.Thread(target=ask, args=(pairs[number::16],)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == {"granted": BUDGET, "refused": CLIENTS - BUDGET}
+        with database.read() as session:
+            assert session.execute(sa.text("SELECT budget, granted FROM campaigns WHERE id = :id"), {"id": drive.id}).one() == (0, BUDGET)
+            redeemed = session.scalar(sa.text("SELECT count(*) FROM vouchers WHERE campaign_id = :id AND state = 'redeemed'"), {"id": drive.id})
+            assert redeemed == BUDGET
+    with database.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM redemptions")) == RUNS * BUDGET
+        assert session.scalar(sa.text("SELECT count(*) FROM receipts WHERE voided_at IS NULL")) == RUNS * BUDGET
+    database.close()
+
+
+def _visit(session: Any, store_id: UUID, number: int) -> UUID:
+    """A confirmed check-in as the protocol leaves it."""
+    now = utcnow()
+    id_ = new_check_in_id(store_id, now=now)
+    subject, _ = signers.take_subject(session, id_=uuid4(), caller_id=UUID(int=0), visitor=f"v{number}", secret=b"s" * 32, now=now)
+    row = CheckIn(
+        shard_cell=_shard(id_), id=id_, store_id=store_id, merchant_id=None, caller_id=UUID(int=0), device_id="d", subject_id=subject, visitor=None,
+        level=3, state="confirmed", methods=["geo", "staff"], p_in=900, r95_mm=1, distance_mm=1, fence="circle50", reasons=[], risk=0, findings=[],
+        policy="p1", claim_hash=b"c" * 32, evidence_hash=b"e" * 32, store_hash=b"h" * 32, checked_in_at=now,
+    )  # fmt: skip
+    evidence = CheckInEvidence(
+        shard_cell=row.shard_cell, check_in_id=id_, subject_id=subject, evidence={}, salt=b"s" * 32, claim="a.b.c", confirmation="d.e.f",
+        recorded_at=now,
+    )  # fmt: skip
+    session.add_all([row, evidence])
+    return id_
+
+
+def _shard(id_: UUID) -> int:
+    from geo_o2o.geo.ids import shard_of
+
+    return shard_of(id_)
