@@ -35,19 +35,24 @@ ALLOWED = {
     r"FROM incoming|INTO incoming|UPDATE incoming|incoming i|incoming_basemap": "a load compares the rows of a whole source, in one transaction",
     r"FROM check_ins\s+WHERE check_ins\.merchant_id|FROM check_ins ORDER BY|FROM check_ins GROUP BY": "a merchant's or the operator's report over all its stores",
     r"SELECT DISTINCT shard_cell FROM cell_versions": "a map of half the world asks which shards there are",
-    r"DELETE FROM check_in_evidence WHERE": "the worker erases what is old, everywhere",
+    r"DELETE FROM check_in_evidence WHERE": "the worker erases what is old, everywhere; and an account's, when it is erased",
+    r"DELETE FROM (challenges|till_codes) WHERE": "the worker forgets what is spent, everywhere; and a device's, when its account is erased",
+    r"FROM receipts\s+WHERE receipts\.subject_id =|^UPDATE check_ins SET visitor=": "an account is erased, wherever it has been",
+    r"FROM receipts\s+WHERE receipts\.issued_at <": "the worker deletes receipts past their life, everywhere",
+    r"WHERE check_ins\.receipt_id IS NULL AND check_ins\.claim_hash IS NOT NULL": "the worker looks for visits that have no receipt yet",
+    r"FROM check_ins\s+WHERE check_ins\.level >=": "the weekly look compares all stores",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"WHERE (stores|offer_store)\.search_grams IS NULL": "what older versions left without words is filled once, after a migration",
-    r"INSERT INTO cell_versions .* FROM stores|UPDATE offer_store p SET store_count|^UPDATE (offers|offer_store) SET valid_from|^UPDATE (stores|offer_store) SET search_grams = NULL": "migrations, once",
+    r"^UPDATE check_in_evidence SET (evidence|fixes) = |INSERT INTO cell_versions .* FROM stores|UPDATE offer_store p SET store_count|^UPDATE (offers|offer_store) SET valid_from|^UPDATE (stores|offer_store) SET search_grams = NULL": "migrations, once",
     r"SELECT EXISTS \(SELECT FROM offers WHERE sample": "the demonstration's samples, by a command",
 }
 # What tests ask behind the service's back, to look at its work.
 TESTS_OWN = re.compile(
-    r"^\s*SELECT (count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
+    r"^\s*SELECT (t::text|evidence|check_in_id FROM|totp_secret|month, sealed|id FROM receipts$|count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
     r"|^SELECT (id FROM stores$|rating_count FROM stores WHERE source = 'real'|shard_cell, id, category_id FROM stores ORDER|id, shard_cell FROM stores LIMIT)"
     r"|^UPDATE (stores SET brand|offer_store SET (list_price|title))|^SELECT \*(, ST_X| FROM offer_store)"
-    r"|^UPDATE stores SET (status = 'removed'$|hours_id =|merchant_id = %\(owner)|^DELETE FROM stores$|^INSERT INTO attributions VALUES"
+    r"|^UPDATE (challenges|check_ins) SET \w+ = \w+ - make_interval|^UPDATE stores SET (status = (%|'moved')|status = 'removed'$|hours_id =|merchant_id = %\(owner)|^DELETE FROM stores$|^INSERT INTO attributions VALUES"
 )
 _KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 

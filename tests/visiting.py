@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from geo_o2o.checkins.claims import evidence_hash, parse_claim
+from geo_o2o.checkins.models import CheckIn, CheckInEvidence
+from geo_o2o.checkins.service import new_check_in_id
 from geo_o2o.client import Device, Position, Refused, Till, TillKey, Visitor
 from geo_o2o.client.calls import Calls, Prove
 from geo_o2o.config import Settings
 from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
 from geo_o2o.ledger import service as ledger
+from geo_o2o.signers import queries as signers
 from geo_o2o.stores.models import Store
 from visit_verify.file import parse_visit
+from visit_verify.jws import to_base64url
 from visit_verify.policy import Policy, parse_policy
 from visit_verify.receipt import Verdict, verify
 
@@ -109,3 +114,24 @@ class House:
         someone.calls.json("POST", f"/v1/check-ins/{visit['id']}/receipts", {})
         self.publish()
         return verify(*parse_visit(someone.receipt(visit, patience_s=1)), self.policy())
+
+
+def located_row(session: Any, store: Store, *, account: str, caller_id: UUID, device: Device) -> CheckIn:
+    """A located check-in as the protocol leaves it, with a claim that a device signed, but without the way there."""
+    now = utcnow()
+    id_ = new_check_in_id(store.id, now=now)
+    subject_id, _ = signers.take_subject(session, id_=uuid4(), caller_id=caller_id, visitor=account, secret=b"s" * 32, now=now)
+    evidence, salt = {"fixes": [position().as_evidence()]}, b"s" * 32
+    challenge = {"ch": to_base64url(b"c" * 16), "beacon": {"size": 0, "root": to_base64url(b"r" * 32)}}
+    claim = parse_claim(device.claim(challenge, store_id=store.id, evidence_hash=evidence_hash(evidence, salt)))
+    row = CheckIn(
+        shard_cell=store.shard_cell, id=id_, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller_id, device_id=device.id,
+        subject_id=subject_id, visitor=account, level=1, state="located", methods=["geo"], p_in=900, r95_mm=1, distance_mm=1, fence="circle50",
+        reasons=[], risk=0, findings=[], policy="p1", claim_hash=claim.hash, evidence_hash=claim.evidence_hash, store_hash=b"h" * 32,
+        checked_in_at=now,
+    )  # fmt: skip
+    kept = CheckInEvidence(
+        shard_cell=store.shard_cell, check_in_id=id_, subject_id=subject_id, evidence=evidence, salt=salt, claim=claim.text, recorded_at=now
+    )
+    session.add_all([row, kept])
+    return row

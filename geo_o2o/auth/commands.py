@@ -28,6 +28,16 @@ def create(role: str, merchant: str | None, name: str) -> None:
     click.echo(text)
 
 
+@keys.command()
+@click.argument("prefix")
+@click.option("--name", default="", help="A note for yourself; by default that of the old one.")
+def replace(prefix: str, name: str) -> None:
+    """Make a new key for the app or store of an old one, known by 8 characters; revoke the old one when nobody uses it any more."""
+    with Database(from_environment()).write() as session:
+        _, text = service.replace_key(session, prefix=prefix, name=name, now=datetime.now(UTC))
+    click.echo(text)
+
+
 @keys.command(name="list")
 def show() -> None:
     """Show every key by its prefix, with role, merchant and dates."""

@@ -23,7 +23,7 @@ class Merchant(Base):
 
 
 class ApiKey(Base):
-    """A key, without its secret."""
+    """A key, without its secret. stands_for: the first key of the same app or store, by whose id it is known; None: its own."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -36,6 +36,7 @@ class ApiKey(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     role: Mapped[str] = mapped_column(sa.Text)
     merchant_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("merchants.id"))
+    stands_for: Mapped[UUID | None]
     name: Mapped[str] = mapped_column(sa.Text)
     prefix: Mapped[str] = mapped_column(sa.Text)
     secret_hash: Mapped[bytes]

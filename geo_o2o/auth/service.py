@@ -63,6 +63,20 @@ def create_key(session: Session, *, role: str, name: str, merchant: Merchant | N
     return key, text
 
 
+def replace_key(session: Session, *, prefix: str, name: str, now: datetime) -> tuple[ApiKey, str]:
+    """A new key for the app or store of an old one, which goes on until it is revoked: accounts, receipts and check-ins stay theirs.
+
+    Raises NotFound where no live key has that prefix.
+    """
+    old = queries.find_key(session, prefix)
+    if old is None:
+        raise NotFound(f"no live key has the prefix {prefix!r}")
+    merchant = queries.find_merchant(session, old.merchant_id) if old.merchant_id is not None else None
+    key, text = create_key(session, role=old.role, name=name or old.name, merchant=merchant, now=now)
+    key.stands_for = old.stands_for or old.id
+    return key, text
+
+
 def revoke_key(session: Session, *, prefix: str, now: datetime) -> ApiKey:
     """Raises NotFound where no live key has that prefix."""
     key = queries.find_key(session, prefix)
@@ -78,7 +92,7 @@ def identify(session: Session, text: str) -> Caller:
     key = queries.find_key(session, parsed[0]) if parsed else None
     if parsed is None or key is None or not same_hash(key.secret_hash, parsed[1]):
         raise Unauthenticated("the API key is not known here, or was revoked")
-    return Caller(key_id=key.id, role=key.role, merchant_id=key.merchant_id)
+    return Caller(key_id=key.stands_for or key.id, role=key.role, merchant_id=key.merchant_id)
 
 
 def once(session: Session, *, caller: Caller, key: str | None, request: Any, resource_id: UUID, now: datetime) -> UUID:

@@ -6,6 +6,7 @@ import marshmallow as ma
 
 from visit_verify.jws import to_base64url
 
+from ..caller import Caller
 from ..fields import BoundedList, CrsField, Id, Instant, Moment, Schema, Text, WholeNumber
 from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
@@ -149,8 +150,10 @@ class CheckInResponse(ma.Schema):
     findings = ma.fields.List(ma.fields.Nested(FindingSchema))
     next = ma.fields.List(ma.fields.String(), metadata={"description": "what would raise the level"})
     policy = ma.fields.String(metadata={"description": "name of the sets of thresholds and rules it was judged by"})
-    visitor = ma.fields.String(allow_none=True)
-    scan = ma.fields.String(allow_none=True, metadata={"description": "what the visitor shows as a QR code for staff to scan"})
+    visitor = ma.fields.String(allow_none=True, metadata={"description": "for the app that sent it alone"})
+    scan = ma.fields.String(
+        allow_none=True, metadata={"description": "what the visitor shows as a QR code for staff to scan; for the app that sent it alone"}
+    )
     receipt_id = ma.fields.UUID(allow_none=True)
     disputed = ma.fields.Boolean()
     confirmed_at = Moment(allow_none=True)
@@ -193,9 +196,11 @@ def dump_challenge(made: Challenge) -> dict[str, Any]:
     }
 
 
-def dump_check_in(check_in: CheckIn) -> dict[str, Any]:
+def dump_check_in(check_in: CheckIn, *, caller: Caller) -> dict[str, Any]:
+    """Only the app that sent it sees who it was, and the code for staff to scan: a till confirms what a visitor shows, and not what we tell it."""
+    mine = caller.key_id == check_in.caller_id or caller.role == "admin"
     plain = (
-        "id", "store_id", "level", "state", "methods", "p_in", "r95_mm", "distance_mm", "fence", "reasons", "risk", "findings", "policy", "visitor",
+        "id", "store_id", "level", "state", "methods", "p_in", "r95_mm", "distance_mm", "fence", "reasons", "risk", "findings", "policy",
         "receipt_id", "confirmed_at", "checked_in_at",
     )  # fmt: skip
     policy = present_policy()
@@ -204,7 +209,8 @@ def dump_check_in(check_in: CheckIn) -> dict[str, Any]:
         "level_name": LEVELS[check_in.level],
         "band": band_of(check_in.risk, policy),
         "next": _next(check_in),
-        "scan": None if check_in.claim_hash is None else make_scan(check_in.id, check_in.claim_hash),
+        "visitor": check_in.visitor if mine else None,
+        "scan": make_scan(check_in.id, check_in.claim_hash) if mine and check_in.claim_hash is not None else None,
         "disputed": check_in.disputed_at is not None,
         "expires_ms": int((check_in.checked_in_at + SCAN_WITHIN).timestamp() * 1000),
     }

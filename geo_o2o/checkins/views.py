@@ -9,9 +9,10 @@ from flask import Response, request
 
 from ..auth.access import access
 from ..auth.service import once
-from ..errors import Malformed
+from ..errors import Forbidden, Malformed
 from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow
 from ..parsing import Blueprint
+from ..receipts.content import HOLDER
 from ..receipts.schemas import ReceiptResponse, dump_issued
 from ..signers.request import proven, with_nonce
 from . import queries, service
@@ -81,7 +82,7 @@ def create(asked: dict[str, Any]) -> Response:
             row = service.check_in(session, caller=me, proof=proof, sent=sent, check_in_id=check_in_id, now=now)
         else:
             row = service.get_check_in(session, check_in_id, caller=me)
-    response = answer(dump_check_in(row), status=201)
+    response = answer(dump_check_in(row, caller=caller()), status=201)
     response.headers["Location"] = f"/v1/check-ins/{row.id}"
     return with_nonce(response)
 
@@ -92,7 +93,7 @@ def create(asked: dict[str, Any]) -> Response:
 def show(check_in_id: str) -> dict[str, Any]:
     """One check-in, for the app that sent it and for the store where it happened."""
     with database().read() as session:
-        return dump_check_in(service.get_check_in(session, path_id(check_in_id), caller=caller()))
+        return dump_check_in(service.get_check_in(session, path_id(check_in_id), caller=caller()), caller=caller())
 
 
 @blueprint.post("/<check_in_id>/confirmations")
@@ -107,7 +108,7 @@ def confirm(asked: dict[str, Any], check_in_id: str) -> Response:
             row = service.confirm(session, settings(), path_id(check_in_id), said, caller=caller(), now=utcnow())
     except BadClaim as failure:
         raise Malformed(str(failure), errors={failure.field: [str(failure)]}) from failure
-    return answer(dump_check_in(row), status=201)
+    return answer(dump_check_in(row, caller=caller()), status=201)
 
 
 @blueprint.post("/<check_in_id>/receipts")
@@ -118,6 +119,8 @@ def issue(asked: dict[str, Any], check_in_id: str) -> Response:
     """A receipt of the check-in as it stands now; without being asked the holder's is issued when it is confirmed, or after half an hour."""
     with database().write() as session:
         row = service.get_check_in(session, path_id(check_in_id), caller=caller(), lock=True)
+        if asked["audience"] == HOLDER and caller().role != "admin" and caller().key_id != row.caller_id:
+            raise Forbidden("the holder's receipt is the visitor's own: ask for one of your own audience, such as merchant:<name>")
         receipt = service.issue(session, settings(), row, audience=asked["audience"], now=utcnow())
     response = answer(dump_issued(receipt), status=201)
     response.headers["Location"] = f"/v1/receipts/{receipt.id}"
@@ -130,7 +133,7 @@ def issue(asked: dict[str, Any], check_in_id: str) -> Response:
 def dispute(check_in_id: str) -> dict[str, Any]:
     """Dispute a check-in: what it was judged by is kept until the dispute is closed."""
     with database().write() as session:
-        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=True, now=utcnow()))
+        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=True, now=utcnow()), caller=caller())
 
 
 @blueprint.post("/<check_in_id>/dispute/close")
@@ -139,7 +142,7 @@ def dispute(check_in_id: str) -> dict[str, Any]:
 def close_dispute(check_in_id: str) -> dict[str, Any]:
     """Close a dispute."""
     with database().write() as session:
-        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=False, now=utcnow()))
+        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=False, now=utcnow()), caller=caller())
 
 
 @blueprint.post("/stays")
@@ -182,7 +185,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             limit=asked["limit"] + 1,
         )
     page, following = page_of(found, asked, lambda row: [row.checked_in_at.isoformat(), str(row.id)])
-    return {"items": [dump_check_in(row) for row in page], "next": following}
+    return {"items": [dump_check_in(row, caller=caller()) for row in page], "next": following}
 
 
 @blueprint.get("/counts")

@@ -12,9 +12,9 @@ from .signing import Device, TillKey
 from .till import Till
 from .visitor import Position, Visitor
 
-_url = click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Address of the service.")
-_key = click.option("--key", required=True, help="An API key: of an app for a visitor, of a store or of the operator for a till.")
-_store = click.option("--store", required=True, help="The store's id.")
+_url = click.option("--url", envvar="VISIT_URL", default="http://127.0.0.1:8000", show_default=True, help="Address of the service.")
+_key = click.option("--key", envvar="VISIT_KEY", required=True, help="An API key: of an app for a visitor, of a store or of the operator for a till.")
+_store = click.option("--store", envvar="VISIT_STORE", required=True, help="The store's id.")
 _device = click.option("--device", type=click.Path(path_type=Path), default="device.pem", show_default=True, help="File with the device's key.")
 _till = click.option("--till", "till_file", type=click.Path(path_type=Path), default="till.key", show_default=True, help="File with the till's key.")
 

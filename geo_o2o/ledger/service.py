@@ -237,7 +237,7 @@ def trouble_of(session: Session, *, now: datetime) -> str | None:
     frozen = queries.list_shards(session, frozen=True)
     if frozen:
         return f"the log {', '.join(frozen)} was published further than this database knows: run `geo-o2o log recover`"
-    if queries.is_unpublished_since(session, now - _ALARM):
+    if is_behind(session, now=now):
         return f"the log has not been published for {_ALARM.total_seconds():.0f} s: is the worker running, is its disk full, do its witnesses answer?"
     return None
 

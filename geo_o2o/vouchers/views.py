@@ -56,6 +56,11 @@ def redeem(asked: dict[str, Any], check_in_id: str) -> Response:
         )
     held = band_of(row.risk, present_policy()) != "clean"
     return answer(
-        {"check_in": dump_check_in(row), "voucher": made.voucher_id, "reward": "held" if held else "granted", "redeemed_at": made.redeemed_at},
+        {
+            "check_in": dump_check_in(row, caller=caller()),
+            "voucher": made.voucher_id,
+            "reward": "held" if held else "granted",
+            "redeemed_at": made.redeemed_at,
+        },
         status=201,
     )

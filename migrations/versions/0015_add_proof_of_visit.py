@@ -24,6 +24,7 @@ def upgrade() -> None:
     _check_ins()
     _receipts()
     _vouchers()
+    op.add_column("api_keys", _column("stands_for", sa.Uuid(), null=True))
     op.add_column("log_queue", _column("shard", sa.Text(), null=True))
     op.execute("UPDATE log_queue SET shard = to_char(queued_at, 'YYYY') || CASE WHEN extract(month FROM queued_at) <= 6 THEN 'h1' ELSE 'h2' END")
     op.alter_column("log_queue", "shard", nullable=False)
@@ -221,3 +222,4 @@ def downgrade() -> None:
     op.create_index("ix_log_queue_queued_at", "log_queue", ["queued_at"])
     op.drop_index("ix_log_queue_shard_queued_at", "log_queue")
     op.drop_column("log_queue", "shard")
+    op.drop_column("api_keys", "stands_for")

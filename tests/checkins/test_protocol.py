@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from geo_o2o.auth import service as auth
 from geo_o2o.checkins import service
 from geo_o2o.checkins.tillcode import STEP_S, make_scan, parse_scan
 from geo_o2o.client import Device, Refused, TillKey, Visitor
@@ -121,6 +122,11 @@ def test_each_audience_knows_the_visitor_by_another_name(house: House) -> None:
     problem_of(house.app.get(f"/v1/receipts/{copies[0]}"), 404, "not_found")
     problem_of(house.shop.get(f"/v1/receipts/{holder[0].id}"), 404, "not_found")
     problem_of(house.shop.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": "everybody"}), 422, "invalid_input")
+    problem_of(house.shop.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": "holder"}), 403, "forbidden")
+    # Nor does the store learn from us what the visitor has to show it.
+    seen = house.shop.get(f"/v1/check-ins/{visits[0]['id']}").get_json()
+    assert (seen["visitor"], seen["scan"]) == (None, None)
+    assert all(one["scan"] is None for one in house.shop.get("/v1/check-ins").get_json()["items"])
 
 
 def _payload(jws: str) -> bytes:
@@ -200,6 +206,24 @@ def test_an_app_does_not_revoke_the_devices_of_another(house: House, as_role: An
     anna = house.visitor()
     problem_of(as_role("app")("POST", f"/v1/devices/{anna.device.id}/revoke"), 404, "not_found")
     assert house.visit(anna)["level"] == 1
+
+
+def test_an_app_with_a_new_key_has_its_visitors_still(house: House) -> None:
+    anna = house.visitor("anna")
+    visit = house.visit(anna)
+    prefix = house.app.key.split("_")[2]
+    with house.database.write() as session:
+        _, text = auth.replace_key(session, prefix=prefix, name="", now=utcnow())
+        with pytest.raises(auth.NotFound):
+            auth.replace_key(session, prefix="00000000", name="", now=utcnow())
+        auth.revoke_key(session, prefix=prefix, now=utcnow())
+    house.app.client.application.extensions["known_callers"].clear()
+    problem_of(house.app.get(f"/v1/check-ins/{visit['id']}"), 401, "unauthenticated")
+    house.app.key = text
+    assert house.verified(anna, visit).level == 1
+    again = house.visit(anna)
+    assert "R08" not in again["reasons"], "the same account, and not a second one on its device"
+    assert house.verified(anna, again).subject == house.verified(anna, visit).subject
 
 
 # --- challenges and claims -----------------------------------------------------------------------------------------------------

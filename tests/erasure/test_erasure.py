@@ -13,7 +13,10 @@ import sqlalchemy as sa
 from geo_o2o import cluster
 from geo_o2o.app import create_app
 from geo_o2o.auth import service as auth
+from geo_o2o.caller import Caller
+from geo_o2o.checkins import service as checkins
 from geo_o2o.checkins.models import CheckInEvidence
+from geo_o2o.client import Device
 from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.erasure import listing, service
@@ -22,6 +25,7 @@ from geo_o2o.http import utcnow
 from geo_o2o.ledger import service as ledger
 from geo_o2o.ledger.audit import audit
 from geo_o2o.ops.service import run_jobs
+from geo_o2o.receipts import service as receipts
 from visit_verify.file import parse_visit
 from visit_verify.note import parse_verifier_key
 from visit_verify.policy import parse_policy
@@ -30,7 +34,7 @@ from visit_verify.receipt import verify
 from ..conftest import Api
 from ..factories import make_store
 from ..test_http import problem_of
-from ..visiting import House, position, visitor
+from ..visiting import House, located_row, position, visitor
 
 
 def erase(house: House, name: str) -> list[service.Erased]:
@@ -106,30 +110,31 @@ def test_the_restore_drill(fresh_database: Any, data_dir: Path, server: cluster.
     database = Database(settings, statement_timeout_ms=60_000)
     app = create_app(settings, database=database)
     with database.write() as session:
-        store_id = make_store(session).id
-        _, key = auth.create_key(session, role="app", name="test", merchant=None, now=utcnow())
-        _, admin = auth.create_key(session, role="admin", name="test", merchant=None, now=utcnow())
-    api = Api(app.test_client(), key)
-    house = House(api, Api(app.test_client(), admin), Api(app.test_client(), admin), None, None, settings, database)  # type: ignore[arg-type]
-    people = [visitor(api, account=f"person {number}") for number in range(1_000)]
-    visits = []
-    for one in people:
-        visit = one.check_in(store_id, [position()])
-        visits.append((visit, one.calls.json("POST", f"/v1/check-ins/{visit['id']}/receipts", {})["receipt_id"]))
+        store = make_store(session)
+        key, text = auth.create_key(session, role="app", name="test", merchant=None, now=utcnow())
+    api = Api(app.test_client(), text)
+    house = House(api, api, api, store, None, settings, database)  # type: ignore[arg-type]
+    device = Device.make()
+    with database.write() as session:
+        rows = [located_row(session, store, account=f"person {number}", caller_id=key.id, device=device) for number in range(1_000)]
+        ids = [checkins.issue(session, settings, row, now=utcnow()).id for row in rows]
     house.publish()
-    kept = {receipt_id: one.receipt(visit, patience_s=5) for one, (visit, receipt_id) in zip(people, visits, strict=True)}
+    me = Caller(key_id=key.id, role="app", merchant_id=None)
+    with database.read() as session:
+        held = [receipts.hold(session, settings, id_, caller=me, now=utcnow()) for id_ in ids]
+    kept = [(one.receipt.jws, one.proof) for one in held]
     backup = tmp_path / "backup.sql"
     run("pg_dump", "--format=plain", f"--file={backup}", plain_url(settings))
-    salts = [parse_visit(data)[1].extra or b"" for data in kept.values()]
-    text = backup.read_bytes()
-    assert not [salt for salt in salts if salt.hex().encode() in text], "no salt can be read in a dump"
+    dumped = backup.read_bytes()
+    assert not [proof for _, proof in kept if proof is None or (proof.extra or b"").hex().encode() in dumped], "no salt can be read in a dump"
     gone = 300
     with database.write() as session:
         for number in range(gone):
             service.erase(session, settings, visitor=f"person {number}", now=utcnow())
     # What happened after the backup and is lost with it.
     late = visitor(api, account="late")
-    late.calls.json("POST", f"/v1/check-ins/{late.check_in(store_id, [position()])['id']}/receipts", {})
+    visit = late.check_in(store.id, [position()])
+    late.calls.json("POST", f"/v1/check-ins/{visit['id']}/receipts", {})
     house.publish()
     database.close()
 
@@ -145,17 +150,18 @@ def test_the_restore_drill(fresh_database: Any, data_dir: Path, server: cluster.
         assert session.scalar(sa.text("SELECT count(*) FROM receipt_salts")) == 1_000 - gone
         assert session.scalar(sa.text("SELECT count(*) FROM subjects WHERE visitor LIKE 'person %'")) == 1_000 - gone
         assert session.scalar(sa.select(sa.func.count()).select_from(CheckInEvidence)) == 1_000 - gone
-    assert api.get(f"/v1/receipts/{visits[0][1]}").status_code == 404
+    assert api.get(f"/v1/receipts/{ids[0]}").status_code == 404
     # The log was published further than the backup knows, so nothing new is promised until it is whole again.
-    problem_of(api.post(f"/v1/check-ins/{visits[-1][0]['id']}/receipts", {"audience": "holder"}), 503, "log_frozen")
+    problem_of(api.post(f"/v1/check-ins/{rows[-1].id}/receipts", {}), 503, "log_frozen")
     shard = ledger.shard_at(utcnow())
     with database.write() as session:
         assert ledger.recover(session, ledger.log_of(settings, shard)) > 0
     house.publish()
     policy_text = api.get("/v1/receipts/policy").text
     policy = parse_policy(policy_text)
-    for data in kept.values():
-        assert verify(*parse_visit(data), policy).level == 1
+    for jws, proof in kept:
+        assert proof is not None
+        assert verify(jws, proof, policy).level == 1
     log = ledger.log_of(settings, shard)
     found = audit(lambda name: log.folder.read(name) or b"", key=parse_verifier_key(policy_text.splitlines()[0].removeprefix("log ")))
     assert found.kinds[1] == 1_001

@@ -46,10 +46,10 @@ def entry(number: int) -> bytes:
     return b"\x01\x01" + number.to_bytes(32, "big")
 
 
-def queue(database: Database, numbers: range) -> None:
+def queue(database: Database, numbers: range, *, shard: str = SHARD) -> None:
     with database.write() as session:
         for number in numbers:
-            append(session, shard=SHARD, id_=UUID(int=number + 1), entry=entry(number))
+            append(session, shard=shard, id_=UUID(int=number + 1), entry=entry(number))
 
 
 def grow(database: Database, log: Log, numbers: range, *, most: int = 5_000) -> None:
@@ -397,7 +397,7 @@ def sequence_and_fail(database: Database, log: Log) -> None:
 
 def with_files(database: Database, log: Log) -> None:
     own = Log(log.shard, log.name, log.keys.parent / "keys-of-test", log.folder)
-    queue(database, range(600))
+    queue(database, range(600), shard=log.shard)
     with database.write() as session:
         sequence(session, own)
     with database.write() as session:
