@@ -45,7 +45,7 @@ from .databases import bench_settings
 from .report import machine
 
 _ENTRIES, _ONE_BY_ONE = 50_000, 300
-_PROVEN = 100
+_PROVEN = 60
 _VERIFIED, _COLD_STARTS = 500, 11
 _STORES = 200
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from ..db import Statement
 from ..geo.ids import shard_of
 from .models import Challenge, CheckIn, CheckInEvidence, CodeTry, Honeypot, RecentVisit, UsedTillCode
 
@@ -73,18 +74,20 @@ def delete_evidence(session: Session, *, before: datetime) -> int:
 # --- challenges and codes ----------------------------------------------------------------------------------------------------
 
 
-def use_challenge(session: Session, *, shard_cell: int, ch: bytes, store_id: UUID, device_id: str, now: datetime) -> Challenge | None:
-    """The challenge, which is used from now on; None where it is not this device's for this store, too old, or used before."""
-    statement = (
-        sa.update(Challenge)
-        .where(
-            Challenge.shard_cell == shard_cell, Challenge.ch == ch, Challenge.store_id == store_id, Challenge.device_id == device_id,
-            Challenge.used_at.is_(None), Challenge.expires_at > now,
-        )
-        .values(used_at=now)
-        .returning(Challenge)
-    )  # fmt: skip
-    return session.scalar(statement)
+_CHALLENGE = Statement(
+    """
+UPDATE challenges SET used_at = :now
+ WHERE shard_cell = :shard_cell AND ch = :ch AND store_id = :store_id AND device_id = :device_id AND used_at IS NULL AND expires_at > :now
+RETURNING beacon_size, beacon_root
+""",
+    {"shard_cell": "bigint", "ch": "bytea", "store_id": "uuid", "device_id": "text", "now": "timestamptz"},
+)
+
+
+def use_challenge(session: Session, *, shard_cell: int, ch: bytes, store_id: UUID, device_id: str, now: datetime) -> tuple[int, bytes] | None:
+    """The beacon of a challenge that is used from now on; None where it is not this device's for this store, too old, or used before."""
+    rows = _CHALLENGE.run(session, {"shard_cell": shard_cell, "ch": ch, "store_id": store_id, "device_id": device_id, "now": now})
+    return (rows[0]["beacon_size"], bytes(rows[0]["beacon_root"])) if rows else None
 
 
 def find_challenge(session: Session, *, shard_cell: int, ch: bytes) -> Challenge | None:
@@ -116,15 +119,30 @@ def forget_spent(session: Session, *, before: datetime) -> int:
 # --- what speaks against a visit ----------------------------------------------------------------------------------------------
 
 
+_VISIT = Statement(
+    "INSERT INTO recent_visits (subject_id, check_in_id, store_id, lat, lng, r95_mm, visited_at)"
+    " VALUES (:subject_id, :check_in_id, :store_id, :lat, :lng, :r_mm, :visited_at) RETURNING subject_id",
+    {
+        "subject_id": "uuid", "check_in_id": "uuid", "store_id": "uuid", "lat": "double precision", "lng": "double precision", "r_mm": "bigint",
+        "visited_at": "timestamptz",
+    },
+)  # fmt: skip
+
+
 def add_recent_visit(session: Session, **columns: Any) -> None:
-    session.execute(sa.insert(RecentVisit).values(**columns))
+    _VISIT.run(session, columns)
 
 
-def recent_visits(session: Session, subject_id: UUID, *, since: datetime, most: int) -> Sequence[Any]:
+_RECENT = Statement(
+    "SELECT lat, lng, r95_mm, visited_at, store_id FROM recent_visits WHERE subject_id = :subject_id AND visited_at > :since"
+    " ORDER BY visited_at DESC LIMIT :most",
+    {"subject_id": "uuid", "since": "timestamptz", "most": "integer"},
+)
+
+
+def recent_visits(session: Session, subject_id: UUID, *, since: datetime, most: int) -> Sequence[sa.RowMapping]:
     """Of an account, the newest first."""
-    columns = (RecentVisit.lat, RecentVisit.lng, RecentVisit.r95_mm, RecentVisit.visited_at, RecentVisit.store_id)
-    query = sa.select(*columns).where(RecentVisit.subject_id == subject_id, RecentVisit.visited_at > since)
-    return session.execute(query.order_by(RecentVisit.visited_at.desc()).limit(most)).all()
+    return _RECENT.run(session, {"subject_id": subject_id, "since": since, "most": most})
 
 
 def visits_since(session: Session, since: datetime) -> Sequence[tuple[UUID, UUID, datetime]]:
@@ -138,11 +156,17 @@ def forget_recent_visits(session: Session, *, before: datetime) -> int:
     return int(deleted.rowcount)
 
 
+_AT_POINT = Statement(
+    "SELECT count(DISTINCT subject_id) AS others FROM check_in_evidence"
+    " WHERE shard_cell = :shard_cell AND lat_e6 = :lat AND lng_e6 = :lng AND recorded_at > :since AND subject_id <> :subject_id",
+    {"shard_cell": "bigint", "lat": "integer", "lng": "integer", "since": "timestamptz", "subject_id": "uuid"},
+)
+
+
 def accounts_at_point(session: Session, *, shard_cell: int, lat_e6: int, lng_e6: int, but: UUID, since: datetime) -> int:
     """How many other accounts reported the very same point since a moment."""
-    point = (CheckInEvidence.shard_cell == shard_cell, CheckInEvidence.lat_e6 == lat_e6, CheckInEvidence.lng_e6 == lng_e6)
-    query = sa.select(sa.func.count(sa.distinct(CheckInEvidence.subject_id))).where(*point, CheckInEvidence.recorded_at > since)
-    return int(session.scalar(query.where(CheckInEvidence.subject_id != but)) or 0)
+    (row,) = _AT_POINT.run(session, {"shard_cell": shard_cell, "lat": lat_e6, "lng": lng_e6, "since": since, "subject_id": but})
+    return int(row["others"])
 
 
 def is_honeypot(session: Session, store_id: UUID) -> bool:

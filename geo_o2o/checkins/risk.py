@@ -37,7 +37,7 @@ def weigh(
     """seen: the fixes, oldest first. coded: whether the claim has a right code of the till. honeypot: whether nobody can have been there."""
     at = seen[-1].at
     past = [
-        Been(Point(row.lng, row.lat), row.r95_mm / 1000, row.visited_at, str(row.store_id))
+        Been(Point(row["lng"], row["lat"]), row["r95_mm"] / 1000, row["visited_at"], str(row["store_id"]))
         for row in queries.recent_visits(session, account.id, since=now - _DAY, most=_MOST_PAST)
     ]
     measures = {

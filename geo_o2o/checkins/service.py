@@ -24,7 +24,7 @@ from ..receipts.content import HOLDER, Visit
 from ..receipts.models import Receipt
 from ..signers import service as signers
 from ..signers.proof import Proof
-from ..signers.queries import tills_of_store
+from ..signers.queries import live_till_ids
 from ..stores.models import Store
 from ..stores.service import get_store
 from . import queries
@@ -128,12 +128,13 @@ def get_check_in(session: Session, check_in_id: UUID, *, caller: Caller, lock: b
 
 
 def challenge(session: Session, *, proof: Proof, store_id: UUID, now: datetime) -> Challenge:
-    """What the device must sign next. Raises as _store and signers.get_device do; LogFrozen."""
+    """What the device must sign next. Raises as _store and signers.check_device do; LogFrozen."""
     ledger.check_not_frozen(session, now=now)
-    device, store = signers.get_device(session, proof.device_id), _store(session, store_id)
+    signers.check_device(session, proof.device_id)
+    store = _store(session, store_id)
     size, root = ledger.beacon(session, now=now)
     made = Challenge(
-        shard_cell=store.shard_cell, ch=secrets.token_bytes(CHALLENGE_BYTES), store_id=store.id, device_id=device.id,
+        shard_cell=store.shard_cell, ch=secrets.token_bytes(CHALLENGE_BYTES), store_id=store.id, device_id=proof.device_id,
         beacon_size=size, beacon_root=root, expires_at=now + CHALLENGE_LIFE,
     )  # fmt: skip
     session.add(made)
@@ -151,7 +152,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     ledger.check_not_frozen(session, now=now)
     if proof.device_id != claim.device_id:
         raise signers.ProofInvalid("the request is signed by another device than the claim")
-    device = signers.get_device(session, claim.device_id)
+    attested = signers.check_device(session, claim.device_id)
     store = _store(session, claim.store_id)
     _check_clock(claim.at_ms, now, field="claim", whose="the phone's")
     _use_challenge(session, claim, store, now)
@@ -161,11 +162,11 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     fixes, seen = _fixes(sent.fixes, claim.at_ms)
     fence = _fence(store)
     verdict = judge(fixes, fence)
-    till_id, method = use_code(session, claim.code, store=store, device_id=device.id, now=now) if claim.code is not None else (None, None)
+    till_id, method = use_code(session, claim.code, store=store, device_id=claim.device_id, now=now) if claim.code is not None else (None, None)
     subject_id, on_device, together = signers.take_subject(
-        session, caller=caller, visitor=sent.visitor or f"device:{device.id}", device_id=device.id, now=now
+        session, caller=caller, visitor=sent.visitor or f"device:{claim.device_id}", device_id=claim.device_id, now=now
     )
-    account = Account(subject_id, device.id, device.attested, on_device, together)
+    account = Account(subject_id, claim.device_id, attested, on_device, together)
     found = weigh(
         session, account=account, seen=seen, verdict=verdict, store_id=store.id, shard_cell=store.shard_cell, coded=method is not None,
         honeypot=store.status == "closed", now=now,
@@ -177,7 +178,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     explanation = found.explanation()
     row = CheckIn(
         shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
-        device_id=device.id, subject_id=subject_id, visitor=sent.visitor, level=level, state="rejected" if found.caps_level else STATES[level],
+        device_id=claim.device_id, subject_id=subject_id, visitor=sent.visitor, level=level, state="rejected" if found.caps_level else STATES[level],
         methods=methods, p_in=int(verdict.p_in * 1000), r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000),
         fence=fence.name, reasons=list(dict.fromkeys([*verdict.reasons, *(one["code"] for one in explanation["reasons"])])), risk=found.total,
         findings=explanation["reasons"], policy=POLICY_NAME, claim_hash=claim.hash, evidence_hash=claim.evidence_hash,
@@ -192,7 +193,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     session.flush()
     queries.add_recent_visit(
         session, subject_id=subject_id, check_in_id=check_in_id, store_id=store.id, lat=seen[-1].at.lat, lng=seen[-1].at.lon,
-        r95_mm=row.r95_mm, visited_at=now,
+        r_mm=row.r95_mm, visited_at=now,
     )  # fmt: skip
     return row
 
@@ -218,7 +219,7 @@ def _use_challenge(session: Session, claim: Claim, store: Store, now: datetime) 
         if known is not None and known.used_at is not None:
             raise ChallengeUsed("this challenge was answered before: ask for a new one for each check-in")
         raise ChallengeExpired("this challenge is not known for this store and device, or its two minutes are over: ask for a new one")
-    if (used.beacon_size, used.beacon_root) != (claim.beacon_size, claim.beacon_root):
+    if used != (claim.beacon_size, claim.beacon_root):
         message = "the claim signs another beacon than the one that came with the challenge"
         raise InvalidInput(message, errors={"claim": [message]})
 
@@ -277,7 +278,7 @@ def _store_hash(session: Session, store: Store) -> bytes:
     footprint = None if store.footprint is None else hashlib.sha256(to_shape(store.footprint).wkb).hexdigest()
     record = {
         "id": str(store.id), "name": store.name, "at": [round(point.y * 1e7), round(point.x * 1e7)], "footprint": footprint,
-        "tills": sorted(one.id for one in tills_of_store(session, store.id, live=True)),
+        "tills": live_till_ids(session, store.id),
     }  # fmt: skip
     return hashlib.sha256(canonical(record)).digest()
 

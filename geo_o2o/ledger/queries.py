@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
+from ..db import Statement
 from .models import LogCheckpoint, LogEntry, LogQueue, LogState, LogTile
 from .tiles import Tile
 
@@ -56,8 +57,12 @@ def is_queued_before(session: Session, moment: datetime) -> bool:
     return session.scalar(sa.select(LogQueue.id).where(LogQueue.queued_at < moment).limit(1)) is not None
 
 
+_FROZEN = Statement("SELECT frozen FROM log_state WHERE shard = :shard", {"shard": "text"})
+
+
 def is_frozen(session: Session, shard: str) -> bool:
-    return bool(session.scalar(sa.select(LogState.frozen).where(LogState.shard == shard)))
+    rows = _FROZEN.run(session, {"shard": shard})
+    return bool(rows and rows[0]["frozen"])
 
 
 def newest_published(session: Session, shard: str) -> tuple[int, bytes] | None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from ..db import Statement
 from ..geo.ids import shard_of
 from .models import Device, DeviceProof, DeviceSubject, Subject, Till
 
@@ -23,14 +24,28 @@ def find_device(session: Session, device_id: str) -> Device | None:
     return session.get(Device, device_id)
 
 
+_DEVICE = Statement("SELECT attested, revoked_at FROM devices WHERE id = :device_id", {"device_id": "text"})
+
+
+def device_state(session: Session, device_id: str) -> tuple[bool | None, datetime | None] | None:
+    """Whether its platform vouches for it, and since when it is revoked; None where nobody enrolled it."""
+    rows = _DEVICE.run(session, {"device_id": device_id})
+    return (rows[0]["attested"], rows[0]["revoked_at"]) if rows else None
+
+
 def revoked_devices(session: Session) -> Sequence[str]:
     return session.scalars(sa.select(Device.id).where(Device.revoked_at.is_not(None)).order_by(Device.id)).all()
 
 
+_PROOF = Statement(
+    "INSERT INTO device_proofs (device_id, jti, seen_at) VALUES (:device_id, :jti, :now) ON CONFLICT DO NOTHING RETURNING jti",
+    {"device_id": "text", "jti": "text", "now": "timestamptz"},
+)
+
+
 def use_proof(session: Session, *, device_id: str, jti: str, now: datetime) -> bool:
     """Whether it was not used before."""
-    statement = insert(DeviceProof).values(device_id=device_id, jti=jti, seen_at=now).on_conflict_do_nothing().returning(DeviceProof.jti)
-    return session.scalar(statement) is not None
+    return bool(_PROOF.run(session, {"device_id": device_id, "jti": jti, "now": now}))
 
 
 def forget_proofs(session: Session, *, before: datetime) -> int:
@@ -43,11 +58,22 @@ def tills_of_store(session: Session, store_id: UUID, *, live: bool = False) -> S
     return session.scalars(query.where(Till.revoked_at.is_(None)) if live else query).all()
 
 
+_LIVE_TILLS = Statement(
+    "SELECT id FROM tills WHERE shard_cell = :shard_cell AND store_id = :store_id AND revoked_at IS NULL ORDER BY id",
+    {"shard_cell": "bigint", "store_id": "uuid"},
+)
+
+
+def live_till_ids(session: Session, store_id: UUID) -> list[str]:
+    return [row["id"] for row in _LIVE_TILLS.run(session, {"shard_cell": shard_of(store_id), "store_id": store_id})]
+
+
 def find_till(session: Session, till_id: str, *, near: UUID) -> Till | None:
     """near: a store of the same shard."""
     return session.scalar(sa.select(Till).where(Till.shard_cell == shard_of(near), Till.id == till_id))
 
 
+_KNOWN = Statement("SELECT id, together FROM subjects WHERE caller_id = :caller_id AND visitor = :visitor", {"caller_id": "uuid", "visitor": "text"})
 _SUBJECT = sa.text("""
 INSERT INTO subjects AS s (id, caller_id, visitor, secret, created_at) VALUES (:id, :caller_id, :visitor, :secret, :now)
     ON CONFLICT (caller_id, visitor) DO UPDATE SET visitor = s.visitor RETURNING s.id, s.together
@@ -56,24 +82,28 @@ INSERT INTO subjects AS s (id, caller_id, visitor, secret, created_at) VALUES (:
 
 def take_subject(session: Session, *, id_: UUID, caller_id: UUID, visitor: str, secret: bytes, now: datetime) -> tuple[UUID, int]:
     """The id of an account and how many go about with it; the account is made where there is none."""
-    known = session.execute(sa.select(Subject.id, Subject.together).where(Subject.caller_id == caller_id, Subject.visitor == visitor)).one_or_none()
-    if known is None:
-        known = session.execute(_SUBJECT, {"id": id_, "caller_id": caller_id, "visitor": visitor, "secret": secret, "now": now}).one()
-    return known[0], known[1]
+    known = _KNOWN.run(session, {"caller_id": caller_id, "visitor": visitor})
+    if known:
+        return UUID(str(known[0]["id"])), known[0]["together"]
+    made = session.execute(_SUBJECT, {"id": id_, "caller_id": caller_id, "visitor": visitor, "secret": secret, "now": now}).one()
+    return UUID(str(made.id)), made.together
 
 
-_USE = sa.text("""
+_USE = Statement(
+    """
 WITH used AS (
     INSERT INTO device_subjects AS d (device_id, subject_id, used_at) VALUES (:device_id, :subject_id, :now)
         ON CONFLICT (device_id, subject_id) DO UPDATE SET used_at = excluded.used_at)
-SELECT count(*) FROM device_subjects WHERE device_id = :device_id AND subject_id <> :subject_id AND used_at > :since
-""")
+SELECT count(*) AS others FROM device_subjects WHERE device_id = :device_id AND subject_id <> :subject_id AND used_at > :since
+""",
+    {"device_id": "text", "subject_id": "uuid", "now": "timestamptz", "since": "timestamptz"},
+)
 
 
 def use_device(session: Session, *, device_id: str, subject_id: UUID, now: datetime, since: datetime) -> int:
     """How many accounts used the device since a moment, this one included."""
-    values = {"device_id": device_id, "subject_id": subject_id, "now": now, "since": since}
-    return 1 + int(session.scalar(_USE, values) or 0)
+    (row,) = _USE.run(session, {"device_id": device_id, "subject_id": subject_id, "now": now, "since": since})
+    return 1 + int(row["others"])
 
 
 def set_together(session: Session, sizes: Mapping[UUID, int]) -> None:

@@ -80,15 +80,18 @@ def enrol_device(session: Session, *, caller: Caller, proof: Proof, asked: Mappi
     device = queries.add_device(
         session, id=id_, jwk=proof.jwk, platform=asked["platform"], attested=asked.get("attested"), enrolled_by=caller.key_id, enrolled_at=now
     )
-    return _live(device)
+    _check_live(device.revoked_at)
+    return device
 
 
-def get_device(session: Session, device_id: str) -> Device:
-    """Raises ProofInvalid where nobody enrolled it, DeviceRevoked."""
-    device = queries.find_device(session, device_id)
-    if device is None:
+def check_device(session: Session, device_id: str) -> bool | None:
+    """Whether the platform of an enrolled device vouches for it. Raises ProofInvalid where nobody enrolled it, DeviceRevoked."""
+    state = queries.device_state(session, device_id)
+    if state is None:
         raise ProofInvalid("this device is not enrolled: send its key to POST /v1/devices first")
-    return _live(device)
+    attested, revoked_at = state
+    _check_live(revoked_at)
+    return attested
 
 
 def revoke_device(session: Session, device_id: str, *, caller: Caller, now: datetime) -> Device:
@@ -103,10 +106,9 @@ def revoke_device(session: Session, device_id: str, *, caller: Caller, now: date
     return device
 
 
-def _live(device: Device) -> Device:
-    if device.revoked_at is not None:
-        raise DeviceRevoked(f"this device was revoked on {device.revoked_at:%Y-%m-%d}: enrol it with a new key")
-    return device
+def _check_live(revoked_at: datetime | None) -> None:
+    if revoked_at is not None:
+        raise DeviceRevoked(f"this device was revoked on {revoked_at:%Y-%m-%d}: enrol it with a new key")
 
 
 def forget_proofs(session: Session, *, now: datetime) -> int:
