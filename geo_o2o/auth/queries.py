@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from ..db import Statement
 from .models import ApiKey, IdempotencyKey, Merchant
 
 
@@ -43,17 +44,19 @@ def list_merchants(session: Session) -> Sequence[Merchant]:
     return session.scalars(sa.select(Merchant).order_by(Merchant.name)).all()
 
 
+_CLAIM = Statement(
+    "INSERT INTO idempotency_keys (caller_id, key, request_hash, resource_id, created_at)"
+    " VALUES (:caller_id, :key, :request_hash, :resource_id, :now) ON CONFLICT DO NOTHING RETURNING resource_id",
+    {"caller_id": "uuid", "key": "text", "request_hash": "bytea", "resource_id": "uuid", "now": "timestamptz"},
+)
+
+
 def claim_idempotency_key(
     session: Session, *, caller_id: UUID, key: str, request_hash: bytes, resource_id: UUID, now: datetime
 ) -> IdempotencyKey | None:
     """Writes the key, or returns the row that already has it; waits for a twin that is still under way."""
-    written = session.scalar(
-        insert(IdempotencyKey)
-        .values(caller_id=caller_id, key=key, request_hash=request_hash, resource_id=resource_id, created_at=now)
-        .on_conflict_do_nothing()
-        .returning(IdempotencyKey.resource_id)
-    )
-    return None if written else session.get(IdempotencyKey, (caller_id, key))
+    values = {"caller_id": caller_id, "key": key, "request_hash": request_hash, "resource_id": resource_id, "now": now}
+    return None if _CLAIM.run(session, values) else session.get(IdempotencyKey, (caller_id, key))
 
 
 def forget_idempotency_keys(session: Session, *, before: datetime) -> int:

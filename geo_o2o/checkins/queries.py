@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -18,6 +19,38 @@ def find_check_in(session: Session, check_in_id: UUID, *, lock: bool = False) ->
     query = sa.select(CheckIn).where(CheckIn.shard_cell == shard_of(check_in_id), CheckIn.id == check_in_id)
     # What another transaction has just committed is what counts, not what this session read before it waited for the lock.
     return session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+
+
+_CHECK_IN = {
+    "shard_cell": "bigint", "id": "uuid", "store_id": "uuid", "merchant_id": "uuid", "caller_id": "uuid", "device_id": "text",
+    "subject_id": "uuid", "visitor": "text", "level": "smallint", "state": "text", "methods": "text[]", "p_in": "smallint", "distance_mm": "bigint",
+    "fence": "text", "reasons": "text[]", "risk": "smallint", "findings": "jsonb", "policy": "text", "claim_hash": "bytea",
+    "evidence_hash": "bytea", "store_hash": "bytea", "till_id": "text", "checked_in_at": "timestamptz",
+}  # fmt: skip
+_EVIDENCE = {
+    "shard_cell": "bigint", "check_in_id": "uuid", "subject_id": "uuid", "evidence": "jsonb", "salt": "bytea", "claim": "text",
+    "recorded_at": "timestamptz",
+}  # fmt: skip
+
+
+def _insert(table: str, types: Mapping[str, str], more: Mapping[str, tuple[str, str]]) -> Statement:
+    """more: columns whose names have digits, with the name of their value and its type."""
+    columns = ", ".join([*types, *more])
+    values = ", ".join(f":{name}" for name in [*types, *(name for name, _ in more.values())])
+    return Statement(f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING 1", {**types, **dict(more.values())})
+
+
+_ADD_CHECK_IN = _insert("check_ins", _CHECK_IN, {"r95_mm": ("r_mm", "bigint")})
+_ADD_EVIDENCE = _insert("check_in_evidence", _EVIDENCE, {"lat_e6": ("lat", "integer"), "lng_e6": ("lng", "integer")})
+
+
+def add_check_in(session: Session, row: CheckIn, evidence: CheckInEvidence) -> None:
+    """Both new, and not of the session: what a claim writes is written by statements that the connection keeps."""
+    said = {name: getattr(row, name) for name in _CHECK_IN}
+    _ADD_CHECK_IN.run(session, {**said, "findings": orjson.dumps(row.findings).decode(), "r_mm": row.r95_mm})
+    kept = {name: getattr(evidence, name) for name in _EVIDENCE}
+    text = orjson.dumps(evidence.evidence).decode()
+    _ADD_EVIDENCE.run(session, {**kept, "evidence": text, "lat": evidence.lat_e6, "lng": evidence.lng_e6})
 
 
 def find_evidence(session: Session, check_in_id: UUID) -> CheckInEvidence | None:

@@ -189,8 +189,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
         shard_cell=store.shard_cell, check_in_id=check_in_id, subject_id=subject_id, evidence=dict(sent.evidence), salt=sent.salt,
         claim=claim.text, lat_e6=lat_e6, lng_e6=lng_e6, recorded_at=now,
     )  # fmt: skip
-    session.add_all([row, evidence])
-    session.flush()
+    queries.add_check_in(session, row, evidence)
     queries.add_recent_visit(
         session, subject_id=subject_id, check_in_id=check_in_id, store_id=store.id, lat=seen[-1].at.lat, lng=seen[-1].at.lon,
         r_mm=row.r95_mm, visited_at=now,

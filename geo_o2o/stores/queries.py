@@ -17,11 +17,13 @@ from ..districts.models import District
 from ..geo.ids import shard_of
 from .models import Attribution, Category, OpeningHours, Store, StoreDistrict, StoreMove
 
+_ONE = sa.select(Store).where(Store.shard_cell == sa.bindparam("shard"), Store.id == sa.bindparam("id"))
+_ONE_LOCKED = _ONE.with_for_update()
+
 
 def find_store(session: Session, store_id: UUID, *, lock: bool = False) -> Store | None:
     """One store by id, whatever its status. lock: held until the transaction ends."""
-    query = sa.select(Store).where(Store.shard_cell == shard_of(store_id), Store.id == store_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(_ONE_LOCKED if lock else _ONE, {"shard": shard_of(store_id), "id": store_id})
 
 
 def stores_without_grams(session: Session, *, limit: int) -> Sequence[Any]:
