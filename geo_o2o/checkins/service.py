@@ -15,7 +15,7 @@ from visit_verify.jws import canonical
 
 from ..caller import Caller
 from ..config import Settings
-from ..errors import Conflict, Gone, InvalidInput, Malformed, Moved, NotFound
+from ..errors import Conflict, Gone, InvalidInput, Moved, NotFound
 from ..geo.ids import RANDOM_BITS, located_id, shard_of
 from ..geo.point import Point
 from ..ledger import service as ledger
@@ -30,13 +30,12 @@ from ..stores.service import get_store
 from . import queries
 from .claims import CHALLENGE_BYTES, Claim, Confirmation, evidence_hash
 from .codes import use_code
-from .geofence import LOCATED_R95_M, OLDEST_FIX_S, POLICY, R95_SIGMAS, WORST_R95_M, Fence, Fix, judge
+from .fixes import MOST_CLOCK_SKEW, ClockSkew, check_clock, read_fixes
+from .geofence import LOCATED_R95_M, POLICY, Fence, judge
 from .models import Challenge, CheckIn, CheckInEvidence, Honeypot
 from .risk import Account, point_e6, weigh
-from .signals import Seen, accounts_together, present_policy, stores_to_review
+from .signals import accounts_together, present_policy, stores_to_review
 
-# How far a device's or a till's clock may stand from ours (design: trust, section 2).
-MOST_CLOCK_SKEW = timedelta(seconds=300)
 CHALLENGE_LIFE = timedelta(seconds=120)
 # A till scans what was claimed a moment ago; one that is offline may say so within a day.
 SCAN_WITHIN, _LATE_WITHIN = timedelta(minutes=10), timedelta(hours=24)
@@ -50,18 +49,6 @@ _FAR = 100
 STATES = ("claimed", "located", "coded", "confirmed", "redeemed")
 CODED, CONFIRMED, REDEEMED = 2, 3, 4
 POLICY_NAME = f"{POLICY}.{present_policy().name}"
-
-
-class FixStale(InvalidInput):
-    code = "fix_stale"
-
-
-class AccuracyTooPoor(InvalidInput):
-    code = "accuracy_too_poor"
-
-
-class ClockSkew(InvalidInput):
-    code = "clock_skew"
 
 
 class EvidenceMismatch(InvalidInput):
@@ -154,12 +141,12 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
         raise signers.ProofInvalid("the request is signed by another device than the claim")
     attested = signers.check_device(session, claim.device_id)
     store = _store(session, claim.store_id)
-    _check_clock(claim.at_ms, now, field="claim", whose="the phone's")
+    check_clock(claim.at_ms, now, field="claim", whose="the phone's")
     _use_challenge(session, claim, store, now)
     if evidence_hash(dict(sent.evidence), sent.salt) != claim.evidence_hash:
         message = "the evidence and its salt do not give the `evh` that the device signed"
         raise EvidenceMismatch(message, errors={"evidence": [message]})
-    fixes, seen = _fixes(sent.fixes, claim.at_ms)
+    fixes, seen = read_fixes(sent.fixes, claim.at_ms)
     fence = _fence(store)
     verdict = judge(fixes, fence)
     till_id, method = use_code(session, claim.code, store=store, device_id=claim.device_id, now=now) if claim.code is not None else (None, None)
@@ -223,43 +210,6 @@ def _use_challenge(session: Session, claim: Claim, store: Store, now: datetime) 
         raise InvalidInput(message, errors={"claim": [message]})
 
 
-def _check_clock(at_ms: int, now: datetime, *, field: str, whose: str) -> None:
-    if abs(at_ms - now.timestamp() * 1000) > MOST_CLOCK_SKEW.total_seconds() * 1000:
-        said = datetime.fromtimestamp(at_ms / 1000, UTC)
-        raise ClockSkew(
-            f"{whose} clock says {said:%Y-%m-%dT%H:%M:%SZ}, ours {now:%Y-%m-%dT%H:%M:%SZ}: they may differ by"
-            f" {MOST_CLOCK_SKEW.total_seconds():.0f} s",
-            errors={field: ["too far from our clock"]},
-        )
-
-
-def _fixes(sent: Sequence[Mapping[str, Any]], at_ms: int) -> tuple[list[Fix], list[Seen]]:
-    """The fixes for the fence, and for the rules with the oldest first; aged by the phone's own clock. Raises FixStale, AccuracyTooPoor."""
-    fixes, seen = [], []
-    for number, one in enumerate(sent):
-        age_s = (at_ms - one["t_ms"]) / 1000
-        if not -1.0 <= age_s <= OLDEST_FIX_S:
-            message = f"fix {number} is {age_s:.0f} s old; 0 to {OLDEST_FIX_S:.0f} s are allowed"
-            raise FixStale(message, errors={f"fixes.{number}.t_ms": ["too old, or not yet"]})
-        fix = fix_of(one, number)
-        if R95_SIGMAS * fix.sigma_m > WORST_R95_M:
-            raise AccuracyTooPoor(
-                f"fix {number} is right to {R95_SIGMAS * fix.sigma_m:.0f} m only (95 %); at most {WORST_R95_M:.0f} m are allowed",
-                errors={f"fixes.{number}.acc_mm": ["too poor"]},
-            )
-        fixes.append(fix)
-        seen.append(Seen(fix.at, fix.accuracy_m, one["t_ms"], age_s, one.get("mono_ms"), fix.mock))
-    return fixes, sorted(seen, key=lambda one: one.t_ms)
-
-
-def fix_of(sent: Mapping[str, Any], number: int) -> Fix:
-    """A fix as FixSchema loads it. Raises Malformed (acc_kind_missing)."""
-    if "acc_kind" not in sent:
-        message = "the same number means different things on different platforms: say p68, rms2d or p95"
-        raise Malformed(message, code="acc_kind_missing", errors={f"fixes.{number}.acc_kind": [message]})
-    return Fix(at=sent["at"], accuracy_m=sent["acc_mm"] / 1000, kind=sent["acc_kind"], mock=bool(sent.get("mock")))
-
-
 def fence_of(session: Session, store_id: UUID) -> Fence:
     """Raises as _store does."""
     return _fence(_store(session, store_id))
@@ -319,7 +269,7 @@ def _check_scan(said: Confirmation, row: CheckIn, now: datetime) -> None:
     if not -MOST_CLOCK_SKEW <= scanned - row.checked_in_at <= SCAN_WITHIN or now - row.checked_in_at > _LATE_WITHIN:
         raise CheckInExpired("a claim is to be confirmed within ten minutes, and by a till that was offline it is to be sent within a day")
     if not said.late:
-        _check_clock(said.at_ms, now, field="confirmation", whose="the till's")
+        check_clock(said.at_ms, now, field="confirmation", whose="the till's")
     elif scanned > now + MOST_CLOCK_SKEW:
         raise ClockSkew("the till signed later than now", errors={"confirmation": ["too far from our clock"]})
 

@@ -18,6 +18,7 @@ from ..signers.request import proven, with_nonce
 from . import queries, service
 from .claims import BadClaim, parse_claim, parse_confirmation, read_salt
 from .codes import count_try
+from .fixes import fix_of
 from .geofence import probability_inside
 from .schemas import (
     LEVELS,
@@ -154,7 +155,7 @@ def find_stays(asked: dict[str, Any]) -> dict[str, Any]:
     with database().read() as session:
         fence = service.fence_of(session, asked["store_id"])
     fixes = sorted(asked["fixes"], key=lambda one: one["t_ms"])
-    seen = [(one["t_ms"] / 1000, probability_inside(service.fix_of(one, number), fence)) for number, one in enumerate(fixes)]
+    seen = [(one["t_ms"] / 1000, probability_inside(fix_of(one, number), fence)) for number, one in enumerate(fixes)]
     return {
         "items": [
             {

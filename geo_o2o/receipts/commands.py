@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -8,6 +9,8 @@ from uuid import UUID
 import click
 
 from visit_verify.cli import main as verify_main
+from visit_verify.file import parse_visit
+from visit_verify.receipt import store_of
 
 from ..config import from_environment
 from ..db import Database
@@ -28,10 +31,27 @@ def receipt() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(file: Path, policy_file: Path | None, voids: Path | None, as_json: bool) -> None:
     """Check a .visit file. The same as `visit-verify`, which needs nothing of this service."""
-    if policy_file is None:
-        raise click.UsageError("name a policy: --policy FILE; `geo-o2o receipt policy` prints one to start from")
     more = [*(["--voids", str(voids)] if voids else []), *(["--json"] if as_json else [])]
-    sys.exit(verify_main([str(file), "--policy", str(policy_file), *more]))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as own:
+        if policy_file is None:
+            own.write(_own_policy(file))
+            own.flush()
+        sys.exit(verify_main([str(file), "--policy", str(policy_file or own.name), *more]))
+
+
+def _own_policy(file: Path) -> str:
+    """This installation's own keys, as far as a receipt needs them."""
+    try:
+        text, proof = parse_visit(file.read_bytes())
+        store, shard = store_of(text), proof.checkpoint.origin.rpartition("/")[2]
+    except (OSError, ValueError) as failure:
+        raise click.ClickException(f"{file}: {failure}") from failure
+    settings = from_environment()
+    database = Database(settings)
+    with database.read() as session:
+        found = policy_text(session, settings, shard=shard, store_ids=[store])
+    database.close()
+    return found
 
 
 @receipt.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +21,7 @@ from geo_o2o.http import utcnow
 
 from ..conftest import Api
 from ..factories import make_store
+from ..test_http import problem_of
 from ..visiting import ADDRESS, House, position, till, visitor
 
 AT_ONCE = 12
@@ -105,3 +108,22 @@ def test_guesses_at_the_same_moment_are_counted_all(real: House) -> None:
     clients = [Api(real.app.client.application.test_client(), real.app.key) for _ in range(AT_ONCE)]
     answers = together(lambda number: clients[number].post("/v1/check-ins", bodies[number], Idempotency_Key=str(number), DPoP=proofs[number]))
     assert Counter(one.status_code for one in answers)[429] == AT_ONCE - 5
+
+
+def test_a_twin_that_takes_long_is_not_waited_for_for_ever(real: House) -> None:
+    anna = visitor(real.app)
+    body = anna.sign(real.store.id, [position()])
+    impatient = create_app(replace(real.settings, lock_timeout_ms=200), database=Database(replace(real.settings, lock_timeout_ms=200)))
+    api = Api(impatient.test_client(), real.app.key)
+    own_key = hashlib.sha256(f"{anna.device.id} slow".encode()).hexdigest()
+    with real.database.write() as session:
+        values = {"caller": session.scalar(sa.text("SELECT id FROM api_keys WHERE role = 'app'")), "key": own_key, "id": uuid4()}
+        text = "INSERT INTO idempotency_keys (caller_id, key, request_hash, resource_id, created_at) VALUES (:caller, :key, '', :id, now())"
+        session.execute(sa.text(text), values)
+        proof = anna.device.prove("POST", f"{ADDRESS}/v1/check-ins", anna.calls.nonce)
+        problem_of(api.post("/v1/check-ins", body, Idempotency_Key="slow", DPoP=proof), 409, "request_in_progress")
+        session.rollback()
+    proof = anna.device.prove("POST", f"{ADDRESS}/v1/check-ins", anna.calls.nonce)
+    assert api.post("/v1/check-ins", body, Idempotency_Key="slow", DPoP=proof).status_code == 201, "once the twin is gone it is taken"
+    impatient.extensions["finder"].shelf.close()
+    impatient.extensions["database"].close()

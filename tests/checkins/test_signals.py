@@ -17,6 +17,7 @@ from geo_o2o.checkins.signals import (
     Been,
     Score,
     Seen,
+    accounts_together,
     least_speed_mps,
     measures_of_fixes,
     measures_of_past,
@@ -261,3 +262,32 @@ def test_a_wandering_receiver_is_no_movement() -> None:
 
 def test_later_check_ins_say_nothing_of_earlier_ones() -> None:
     assert measures_of_past(been(60), [been(0, Point(139.69, 35.69), store="b")]) == {"stores_in_hour": 1, "visits_of_store": 1}
+
+
+# --- accounts that go about together -----------------------------------------------------------------------------------------
+
+
+def meetings(*accounts: str, stores: int, apart_s: float = 60.0) -> list[tuple[str, str, datetime]]:
+    """Each of some accounts at each of some stores, one after another."""
+    return [
+        (account, f"s{store}", NOW + timedelta(hours=store, seconds=apart_s * place))
+        for store in range(stores)
+        for place, account in enumerate(accounts)
+    ]
+
+
+def test_a_crowd_that_goes_about_together_is_found_and_a_couple_is_small() -> None:
+    assert accounts_together(meetings("a", "b", "c", "d", stores=5)) == {"a": 4, "b": 4, "c": 4, "d": 4}
+    assert accounts_together(meetings("a", "b", stores=9)) == {"a": 2, "b": 2}, "two friends are no crowd: the rule asks for four"
+    assert accounts_together(meetings("a", "b", "c", "d", stores=4)) == {}
+    # The last of them comes nine minutes after the first, and each within five of the one before.
+    assert accounts_together(meetings("a", "b", "c", "d", stores=5, apart_s=180)) == {"a": 4, "b": 4, "c": 4, "d": 4}
+    assert accounts_together(meetings("a", "b", stores=5, apart_s=301)) == {}
+    assert accounts_together([]) == {}
+
+
+def test_a_regular_is_not_together_with_everybody() -> None:
+    chance = random.Random(12)
+    visits = [("barista", "s0", NOW + timedelta(minutes=10 * number)) for number in range(300)]
+    visits += [(f"guest {chance.randrange(200)}", "s0", NOW + timedelta(minutes=chance.randrange(3_000))) for _ in range(600)]
+    assert accounts_together(visits) == {}, "one store is one store, however often"

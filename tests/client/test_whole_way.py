@@ -33,6 +33,7 @@ class Running:
     app: str
     admin: str
     store: str
+    database_url: str
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def running(fresh_database: Any, tmp_path: Path, environment: dict[str, str]) ->
     processes = [subprocess.Popen([sys.executable, "-m", "geo_o2o", name], env=env, **quiet) for name in ("serve", "worker")]
     try:
         assert wait_for(lambda: get(f"{url}/health/ready")[0] == 200, 60)
-        yield Running(url, keys["app"], keys["admin"], store)
+        yield Running(url, keys["app"], keys["admin"], store, settings.database_url)
     finally:
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -94,7 +95,20 @@ def test_phone_till_receipt_and_a_verifier_that_asks_nobody(running: Running, tm
     assert "all as they were logged" in audited.output, audited.output
     same = CliRunner().invoke(main, ["receipt", "verify", str(kept), "--policy", str(policy)])
     assert same.exit_code == 0
-    assert "policy" in CliRunner().invoke(main, ["receipt", "verify", str(kept)]).output
+    own = {"GEO_O2O_DATABASE_URL": running.database_url}
+    assert CliRunner(env=own).invoke(main, ["receipt", "verify", str(kept)]).exit_code == 0, "by this installation's own keys"
+    assert CliRunner(env=own).invoke(main, ["receipt", "verify", str(policy)]).exit_code == 1
+    listed = CliRunner(env=own).invoke(main, ["receipt", "policy", "--store", running.store])
+    assert listed.output == policy.read_text()
+    assert "signs from now on" in CliRunner(env={**own, "GEO_O2O_DATA_DIR": str(tmp_path / "data")}).invoke(main, ["receipt", "rotate-key"]).output
+    again = json.loads(run("check-in", *phone, "--store", running.store, "--at", here, "--account", "bert"))
+    run("receipt", *phone, again["id"], "--keep", str(tmp_path / "tea.visit"))
+    assert CliRunner(env=own).invoke(main, ["receipt", "verify", str(tmp_path / "tea.visit")]).exit_code == 0
+    key = json.loads(urllib.request.urlopen(f"{running.url}/.well-known/jwks.json").read())["keys"][0]
+    assert key["status"] == "retired"
+    erased = CliRunner(env={**own, "GEO_O2O_DATA_DIR": str(tmp_path / "data")}).invoke(main, ["subject", "erase", "anna"])
+    assert "1 receipts and their salts are gone" in erased.output
+    assert CliRunner(env=own).invoke(main, ["check-ins", "review"]).output == "0 stores and 0 accounts to be looked at\n"
 
 
 def test_the_ten_lines_of_the_documentation(running: Running, tmp_path: Path) -> None:
