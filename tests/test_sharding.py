@@ -41,6 +41,8 @@ ALLOWED = {
     r"FROM receipts\s+WHERE receipts\.issued_at <": "the worker deletes receipts past their life, everywhere",
     r"WHERE check_ins\.receipt_id IS NULL AND check_ins\.claim_hash IS NOT NULL": "the worker looks for visits that have no receipt yet",
     r"FROM check_ins\s+WHERE check_ins\.level >=": "the weekly look compares all stores",
+    r"FROM check_ins\s+WHERE check_ins\.subject_id = ": "an account is erased, wherever it has been",
+    r"SELECT DISTINCT (check_ins|receipts)\.subject_id": "a restored backup is searched for those who were erased",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"WHERE (stores|offer_store)\.search_grams IS NULL": "what older versions left without words is filled once, after a migration",

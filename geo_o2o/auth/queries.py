@@ -56,7 +56,11 @@ def claim_idempotency_key(
 ) -> IdempotencyKey | None:
     """Writes the key, or returns the row that already has it; waits for a twin that is still under way."""
     values = {"caller_id": caller_id, "key": key, "request_hash": request_hash, "resource_id": resource_id, "now": now}
-    return None if _CLAIM.run(session, values) else session.get(IdempotencyKey, (caller_id, key))
+    return None if _CLAIM.run(session, values) else find_idempotency_key(session, caller_id=caller_id, key=key)
+
+
+def find_idempotency_key(session: Session, *, caller_id: UUID, key: str) -> IdempotencyKey | None:
+    return session.get(IdempotencyKey, (caller_id, key))
 
 
 def forget_idempotency_keys(session: Session, *, before: datetime) -> int:

@@ -117,6 +117,11 @@ def once(session: Session, *, caller: Caller, key: str | None, request: Any, res
     return earlier.resource_id
 
 
+def was_answered(session: Session, *, caller: Caller, key: str) -> bool:
+    """Whether a creating request of that key was carried out before."""
+    return queries.find_idempotency_key(session, caller_id=caller.key_id, key=key) is not None
+
+
 def forget_requests(session: Session, *, now: datetime) -> int:
     """Drops idempotency keys past their life; returns how many."""
     return queries.forget_idempotency_keys(session, before=now - IDEMPOTENCY_LIFE)

@@ -16,6 +16,8 @@ from .tillcode import BadCode, is_fresh, parse_till_code, short_store
 
 # Six digits can be guessed: three times in a million with five tries in ten minutes (design: trust, section 2).
 _MOST_TRIES, _TRIES_WITHIN = 5, timedelta(minutes=10)
+# Devices are enrolled for nothing, so whoever guesses takes many of them.
+_MOST_TRIES_AT_STORE = 100
 
 
 class CodeInvalid(InvalidInput):
@@ -38,12 +40,14 @@ class CodeOfRevokedTill(Forbidden):
     code = "till_revoked"
 
 
-def count_try(session: Session, code: str | None, *, device_id: str, now: datetime) -> None:
-    """To be called in a transaction of its own, because a wrong code undoes the other one. Raises TooMany."""
-    if code is None or not is_totp(code):
-        return
-    if queries.add_try(session, device_id=device_id, chance=uuid4(), now=now, since=now - _TRIES_WITHIN) > _MOST_TRIES:
-        message = f"a device may try {_MOST_TRIES} codes within {_TRIES_WITHIN.seconds // 60} minutes"
+def add_try(session: Session, *, device_id: str, store_id: UUID, now: datetime) -> None:
+    """Counts a try of a device at a store, right or wrong. Raises TooMany."""
+    of_device, at_store = queries.add_try(session, device_id=device_id, store_id=store_id, chance=uuid4(), now=now, since=now - _TRIES_WITHIN)
+    minutes = _TRIES_WITHIN.seconds // 60
+    if of_device > _MOST_TRIES:
+        raise TooMany(f"a device may try {_MOST_TRIES} codes within {minutes} minutes", retry_after_s=_TRIES_WITHIN.seconds, code="too_many_tries")
+    if at_store > _MOST_TRIES_AT_STORE:
+        message = f"codes were tried {at_store} times at this store within {minutes} minutes: read the signed one (XC1:), or have staff scan yours"
         raise TooMany(message, retry_after_s=_TRIES_WITHIN.seconds, code="too_many_tries")
 
 

@@ -30,6 +30,8 @@ class CheckIn(Base):
         sa.CheckConstraint("risk BETWEEN 0 AND 100", name="risk"),
         sa.Index(None, "shard_cell", "store_id", "checked_in_at"),
         sa.Index(None, "subject_id"),
+        # One ticket of the till is one visit.
+        sa.Index("uq_check_ins_pos", "shard_cell", "store_id", "pos_hash", unique=True, postgresql_where=sa.text("pos_hash IS NOT NULL")),
         sa.Index(None, "checked_in_at", postgresql_where=sa.text("receipt_id IS NULL AND claim_hash IS NOT NULL")),
         SHARDED,
     )
@@ -125,11 +127,16 @@ class CodeTry(Base):
     """A code of six digits that a device has tried, right or wrong."""
 
     __tablename__ = "code_tries"
-    __table_args__ = (sa.PrimaryKeyConstraint("device_id", "tried_at", "chance"), sa.Index(None, "tried_at"))
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("device_id", "tried_at", "chance"),
+        sa.Index(None, "tried_at"),
+        sa.Index(None, "store_id", "tried_at"),
+    )
 
     device_id: Mapped[str] = mapped_column(sa.Text)
     tried_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     chance: Mapped[UUID]
+    store_id: Mapped[UUID]
 
 
 class Honeypot(Base):

@@ -133,11 +133,26 @@ def use_till_code(session: Session, *, shard_cell: int, till_id: str, step: int,
     return session.scalar(statement.on_conflict_do_nothing().returning(UsedTillCode.step)) is not None
 
 
-def add_try(session: Session, *, device_id: str, chance: UUID, now: datetime, since: datetime) -> int:
-    """Notes a try; returns how many the device made since a moment, this one included. Tries at the same time wait for each other."""
-    session.execute(sa.text("SELECT pg_advisory_xact_lock(1102, hashtext(:device))"), {"device": device_id})
-    session.execute(sa.insert(CodeTry).values(device_id=device_id, tried_at=now, chance=chance))
-    return int(session.scalar(sa.select(sa.func.count()).select_from(CodeTry).where(CodeTry.device_id == device_id, CodeTry.tried_at > since)) or 0)
+def add_try(session: Session, *, device_id: str, store_id: UUID, chance: UUID, now: datetime, since: datetime) -> tuple[int, int]:
+    """Notes a try; returns how many the device made since a moment, and how many were made at the store, this one included.
+
+    Tries at the same time wait for each other.
+    """
+    for name in (device_id, str(store_id)):
+        session.execute(sa.text("SELECT pg_advisory_xact_lock(1102, hashtext(:name))"), {"name": name})
+    session.execute(sa.insert(CodeTry).values(device_id=device_id, store_id=store_id, tried_at=now, chance=chance))
+    counts = (
+        sa.select(sa.func.count()).select_from(CodeTry).where(column, CodeTry.tried_at > since)
+        for column in (CodeTry.device_id == device_id, CodeTry.store_id == store_id)
+    )
+    of_device, at_store = (int(session.scalar(one) or 0) for one in counts)
+    return of_device, at_store
+
+
+def is_ticket_used(session: Session, row: CheckIn, pos_hash: bytes) -> bool:
+    """Whether another check-in of the store is bound to a ticket."""
+    query = sa.select(CheckIn.id).where(CheckIn.shard_cell == row.shard_cell, CheckIn.store_id == row.store_id, CheckIn.pos_hash == pos_hash)
+    return session.scalar(query.where(CheckIn.id != row.id).limit(1)) is not None
 
 
 def forget_spent(session: Session, *, before: datetime) -> int:
@@ -233,11 +248,25 @@ def without_receipt(session: Session, *, before: datetime, most: int) -> Sequenc
     return session.scalars(query.order_by(CheckIn.checked_in_at).limit(most).with_for_update(skip_locked=True)).all()
 
 
+def take_of_subject(session: Session, subject_id: UUID) -> None:
+    """Waits until nobody changes the check-ins of an account, and lets nobody change them until the end of the transaction."""
+    session.execute(sa.select(CheckIn.id).where(CheckIn.subject_id == subject_id).with_for_update())
+
+
 def forget_subject(session: Session, subject_id: UUID) -> int:
     """Takes an account out of its check-ins, which stay as numbers; deletes its evidence. Returns how many check-ins."""
     session.execute(sa.delete(CheckInEvidence).where(CheckInEvidence.subject_id == subject_id))
     session.execute(sa.delete(RecentVisit).where(RecentVisit.subject_id == subject_id))
-    nobody = {"visitor": None, "device_id": None, "subject_id": None, "claim_hash": None, "evidence_hash": None, "receipt_id": None}
+    nobody = {
+        "visitor": None,
+        "device_id": None,
+        "subject_id": None,
+        "claim_hash": None,
+        "evidence_hash": None,
+        "receipt_id": None,
+        "pos_hash": None,
+        "voucher_hash": None,
+    }
     forgotten: Any = session.execute(sa.update(CheckIn).where(CheckIn.subject_id == subject_id).values(**nobody, findings=[]))
     return int(forgotten.rowcount)
 
@@ -246,3 +275,8 @@ def forget_device(session: Session, device_ids: Sequence[str]) -> None:
     """What challenges, codes and tries still know of devices."""
     for table, column in ((Challenge, Challenge.device_id), (UsedTillCode, UsedTillCode.device_id), (CodeTry, CodeTry.device_id)):
         session.execute(sa.delete(table).where(column.in_(device_ids)))
+
+
+def every_subject_id(session: Session) -> Sequence[UUID]:
+    """Of all accounts that check-ins know."""
+    return [one for one in session.scalars(sa.select(CheckIn.subject_id).where(CheckIn.subject_id.is_not(None)).distinct()) if one is not None]

@@ -21,6 +21,15 @@ _FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000
 LEVELS = STATES
 
 
+class Flag(ma.fields.Boolean):
+    """true or false, and nothing that only looks like it: what a device signs has one form."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("expected true or false")
+        return value
+
+
 class FixSchema(Schema):
     """One reported position; on the wire lengths are whole millimetres, positions whole 1e-7 degrees, times Unix milliseconds."""
 
@@ -34,7 +43,7 @@ class FixSchema(Schema):
     t_ms = WholeNumber(low=_FIRST_MS, high=_LAST_MS, unit="Unix milliseconds", required=True)
     mono_ms = WholeNumber(low=0, high=2**53, unit="milliseconds of a clock that never jumps")
     src = ma.fields.String(validate=ma.validate.OneOf(["gnss", "fused", "net"]))
-    mock = ma.fields.Boolean(allow_none=True, metadata={"description": "the platform's own mark of a faked position"})
+    mock = Flag(allow_none=True, metadata={"description": "the platform's own mark of a faked position"})
     speed_mmps = WholeNumber(low=0, high=1_000_000_000, unit="millimetres a second")
 
 
@@ -174,15 +183,21 @@ class CheckInCount(ma.Schema):
 
 
 class Headline(ma.Schema):
-    """What may be said of a place in one number: visits that a store and a visitor both signed. All else is shown apart."""
+    """What may be said of a place in one number."""
 
-    visits = ma.fields.Integer(metadata={"description": "level 3 and 4 without anything that speaks against them"})
+    visits = ma.fields.Integer(metadata={"description": "what a till and a visitor's device both signed, without anything that speaks against it"})
+
+
+class Apart(ma.Schema):
+    """What belongs into no headline."""
+
     unproven = ma.fields.Integer(metadata={"description": "levels 0 to 2: the visitor's word, with or without a code"})
     under_review = ma.fields.Integer(metadata={"description": "confirmed, and something speaks against it"})
 
 
 class CheckInCounts(ma.Schema):
     headline = ma.fields.Nested(Headline)
+    apart = ma.fields.Nested(Apart)
     items = ma.fields.List(ma.fields.Nested(CheckInCount))
     next = ma.fields.String(allow_none=True)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from visit_verify.jws import canonical
 
+from ..auth.service import was_answered
 from ..caller import Caller
 from ..config import Settings
-from ..errors import Conflict, Gone, InvalidInput, Moved, NotFound
+from ..errors import Conflict, Forbidden, Gone, InvalidInput, Malformed, Moved, NotFound
 from ..geo.ids import RANDOM_BITS, located_id, shard_of
 from ..geo.point import Point
 from ..ledger import service as ledger
@@ -28,14 +30,15 @@ from ..signers.queries import live_till_ids
 from ..stores.models import Store
 from ..stores.service import get_store
 from . import queries
-from .claims import CHALLENGE_BYTES, Claim, Confirmation, evidence_hash
-from .codes import use_code
-from .fixes import MOST_CLOCK_SKEW, ClockSkew, check_clock, read_fixes
-from .geofence import LOCATED_R95_M, POLICY, Fence, judge
+from .claims import CHALLENGE_BYTES, BadClaim, Claim, Confirmation, evidence_hash
+from .codes import add_try, use_code
+from .fixes import MOST_CLOCK_SKEW, AccuracyTooPoor, ClockSkew, check_clock, read_fixes
+from .geofence import LOCATED_R95_M, POLICY, WORST_R95_M, Fence, judge
 from .models import Challenge, CheckIn, CheckInEvidence, Honeypot
 from .risk import Account, point_e6, weigh
-from .signals import accounts_together, present_policy, stores_to_review
+from .signals import accounts_together, present_policy, relayed_codes, score, stores_to_review, total_of
 
+_log = logging.getLogger("geo_o2o")
 CHALLENGE_LIFE = timedelta(seconds=120)
 # A till scans what was claimed a moment ago; one that is offline may say so within a day.
 SCAN_WITHIN, _LATE_WITHIN = timedelta(minutes=10), timedelta(hours=24)
@@ -77,6 +80,10 @@ class ChallengeExpired(Gone):
 
 class AlreadyConfirmed(Conflict):
     code = "already_confirmed"
+
+
+class TicketUsed(Conflict):
+    code = "ticket_used"
 
 
 class CheckInExpired(Gone):
@@ -143,12 +150,19 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     store = _store(session, claim.store_id)
     check_clock(claim.at_ms, now, field="claim", whose="the phone's")
     _use_challenge(session, claim, store, now)
-    if evidence_hash(dict(sent.evidence), sent.salt) != claim.evidence_hash:
+    try:
+        hashed = evidence_hash(dict(sent.evidence), sent.salt)
+    except BadClaim as failure:
+        raise Malformed(str(failure), errors={"evidence": [str(failure)]}) from failure
+    if hashed != claim.evidence_hash:
         message = "the evidence and its salt do not give the `evh` that the device signed"
         raise EvidenceMismatch(message, errors={"evidence": [message]})
     fixes, seen = read_fixes(sent.fixes, claim.at_ms)
     fence = _fence(store)
     verdict = judge(fixes, fence)
+    if verdict.r95_m > WORST_R95_M:
+        message = f"the fixes disagree by so much that they say nothing: at most {WORST_R95_M:.0f} m (95 %) are allowed, found {verdict.r95_m:.0f} m"
+        raise AccuracyTooPoor(message, errors={"evidence.fixes": [message]})
     till_id, method = use_code(session, claim.code, store=store, device_id=claim.device_id, now=now) if claim.code is not None else (None, None)
     subject_id, on_device, together = signers.take_subject(
         session, caller=caller, visitor=sent.visitor or f"device:{claim.device_id}", device_id=claim.device_id, now=now
@@ -158,8 +172,9 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
         session, account=account, seen=seen, verdict=verdict, store_id=store.id, shard_cell=store.shard_cell, coded=method is not None,
         honeypot=store.status == "closed", now=now,
     )  # fmt: skip
-    # A phone that does not know where it is says nothing against a code of the till.
-    level = CODED if method is not None and (verdict.level > 0 or verdict.r95_m > LOCATED_R95_M) else verdict.level
+    # A phone that does not know where it is says nothing against a code of the till; one that is surely elsewhere does.
+    unsure = verdict.r95_m > LOCATED_R95_M and not relayed_codes(p_in=verdict.p_in, r95_m=verdict.r95_m)
+    level = CODED if method is not None and (verdict.level > 0 or unsure) else verdict.level
     level = 0 if found.caps_level else level
     methods = [name for name, has in (("geo", verdict.level > 0), (method, method is not None)) if has and name is not None]
     explanation = found.explanation()
@@ -257,11 +272,31 @@ def confirm(session: Session, settings: Settings, check_in_id: UUID, said: Confi
     _check_scan(said, row, now)
     evidence.confirmation, row.confirmed_at, row.till_id = said.text, now, till.id
     row.methods = [*row.methods, "staff"]
+    _note_relayed_scan(row)
     if said.pos_hash is not None:
-        row.pos_hash, row.methods = said.pos_hash, [*row.methods, "pos"]
+        _use_ticket(session, row, said.pos_hash)
     _raise_to(row, CONFIRMED if said.pos_hash is None else REDEEMED)
     issue(session, settings, row, now=now)
     return row
+
+
+def _note_relayed_scan(row: CheckIn) -> None:
+    """What a visitor shows can be sent to a friend at the till as well as a till's code can be sent away from it (rule R10)."""
+    if "R10" in row.reasons or not relayed_codes(p_in=row.p_in / 1000, r95_m=row.r95_mm / 1000):
+        return
+    finding = score({"relayed_codes": 1}, present_policy()).explanation()["reasons"][0]
+    row.findings, row.reasons = [*row.findings, finding], [*row.reasons, finding["code"]]
+    row.risk = total_of(row.findings, present_policy())
+
+
+def _use_ticket(session: Session, row: CheckIn, pos_hash: bytes) -> None:
+    """Binds a check-in to one ticket of the till, and that ticket to no other one. Raises TicketUsed."""
+    if row.pos_hash not in (None, pos_hash):
+        raise TicketUsed("this check-in is bound to another ticket")
+    if queries.is_ticket_used(session, row, pos_hash):
+        raise TicketUsed("this ticket belongs to another visit")
+    if row.pos_hash is None:
+        row.pos_hash, row.methods = pos_hash, [*row.methods, "pos"]
 
 
 def _check_scan(said: Confirmation, row: CheckIn, now: datetime) -> None:
@@ -281,7 +316,7 @@ def redeem(session: Session, settings: Settings, row: CheckIn, *, pos_hash: byte
     ledger.check_not_frozen(session, now=now)
     _evidence(session, row)
     if pos_hash is not None:
-        row.pos_hash, row.methods = pos_hash, [*row.methods, *(["pos"] if "pos" not in row.methods else [])]
+        _use_ticket(session, row, pos_hash)
     if voucher_hash is not None:
         row.voucher_hash, row.methods = voucher_hash, [*row.methods, *(["voucher"] if "voucher" not in row.methods else [])]
     _raise_to(row, REDEEMED)
@@ -304,7 +339,29 @@ def _evidence(session: Session, row: CheckIn) -> CheckInEvidence:
     return evidence
 
 
+def count_try(session: Session, claim: Claim, *, caller: Caller, proof: Proof, idempotency_key: str, now: datetime) -> None:
+    """Counts a try of six digits, unless the same request was answered before. Raises ProofInvalid, DeviceRevoked, TooMany."""
+    if proof.device_id != claim.device_id:
+        raise signers.ProofInvalid("the request is signed by another device than the claim")
+    signers.check_device(session, claim.device_id)
+    if not was_answered(session, caller=caller, key=idempotency_key):
+        add_try(session, device_id=claim.device_id, store_id=claim.store_id, now=now)
+
+
 # --- receipts ----------------------------------------------------------------------------------------------------------------
+
+
+def check_audience(row: CheckIn, audience: str, *, caller: Caller, now: datetime) -> None:
+    """The app that sent the claim may ask for any audience. A store may for its own merchant, and not before it has confirmed or no longer can:
+    a receipt names the claim that its till is to sign, and it shall sign what the visitor shows. Raises Forbidden, NotConfirmed.
+    """
+    if caller.role == "admin" or caller.key_id == row.caller_id:
+        return
+    own = f"merchant:{caller.merchant_id}"
+    if audience != own:
+        raise Forbidden(f"your own audience is {own}; others are asked for by the visitor's app")
+    if row.confirmed_at is None and now - row.checked_in_at <= _LATE_WITHIN + MOST_CLOCK_SKEW:
+        raise NotConfirmed("a store has a receipt once its till has confirmed the visit, or after a day")
 
 
 def issue(session: Session, settings: Settings, row: CheckIn, *, audience: str = HOLDER, now: datetime) -> Receipt:
@@ -335,18 +392,26 @@ def _visit(row: CheckIn, claim: str, confirmation: str | None) -> Visit:
 
 def issue_due(session: Session, settings: Settings, *, now: datetime) -> int:
     """Receipts of visits that nobody has confirmed within half an hour; returns how many."""
-    due = queries.without_receipt(session, before=now - _RECEIPT_AFTER, most=_MOST_TOGETHER)
-    for row in due:
-        issue(session, settings, row, now=now)
-    return len(due)
+    issued = 0
+    for row in queries.without_receipt(session, before=now - _RECEIPT_AFTER, most=_MOST_TOGETHER):
+        try:
+            with session.begin_nested():
+                issue(session, settings, row, now=now)
+            issued += 1
+        except (NotFound, CheckInExpired, receipts.ReceiptVoided) as failure:
+            # One whose account is just being erased must not keep the others waiting.
+            _log.warning("check-in %s has no receipt: %s", row.id, failure)
+    return issued
 
 
 # --- afterwards --------------------------------------------------------------------------------------------------------------
 
 
 def dispute(session: Session, check_in_id: UUID, *, caller: Caller, open_: bool, now: datetime) -> CheckIn:
-    """Opens or closes a dispute; while it is open the evidence is kept beyond its time. Raises NotFound."""
+    """Opens or closes a dispute; while it is open the evidence is kept beyond its time. A store does neither. Raises NotFound, Forbidden."""
     row = get_check_in(session, check_in_id, caller=caller, lock=True)
+    if caller.role != "admin" and caller.key_id != row.caller_id:
+        raise Forbidden("a check-in is disputed by the app that sent it")
     row.disputed_at = (row.disputed_at or now) if open_ else None
     return row
 

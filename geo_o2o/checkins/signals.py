@@ -25,12 +25,15 @@ Band = Literal["clean", "review", "refused"]
 
 # Below this distance receivers that wander look like people who move.
 _MOVED_M = 1_000.0
-_SAME_SPAN_S = 60.0
+# Half a minute and not a whole one, as first planned: five fixes of which none is older than a minute do not span one.
+_SAME_SPAN_S = 30.0
 _STALE_S = 20.0
 _CLOCKS_APART_S = 5.0
 _HOUR_S, _HALF_HOUR_S = 3_600.0, 1_800.0
 # A code counts as relayed where the phone was surely elsewhere: so unlikely inside, and so sure of its place.
 _RELAY_P_IN, _RELAY_R95_M = 0.02, 200.0
+# Whatever a phone says of its accuracy: so unlikely inside it is farther away than it can be wrong.
+_ELSEWHERE_P_IN = 0.001
 _VENUE_Q = 0.01
 # Who comes within five minutes of somebody, at five stores in a week, comes with them.
 _TOGETHER_S, _STORES_TOGETHER = 300.0, 5
@@ -128,12 +131,21 @@ def score(measures: Mapping[str, float], policy: Policy) -> Score:
             if before is None or (found.hard, found.points) > (before.hard, before.points):
                 met[rule.code, rule.measure] = found
     findings = tuple(met.values())
-    families: dict[str, int] = {}
-    for one in findings:
-        families[one.family] = min(families.get(one.family, 0) + one.points, policy.family_most)
-    hard = any(one.hard for one in findings)
-    total = policy.total_most if hard else min(sum(families.values()), policy.total_most)
+    total = _total([(one.family, one.points, one.hard) for one in findings], policy)
     return Score(total, band_of(total, policy), findings, policy.name)
+
+
+def total_of(explained: Sequence[Mapping[str, Any]], policy: Policy) -> int:
+    """The total of findings as they were explained (Score.explanation), perhaps of several scores. 0..100."""
+    return _total([(one["family"], one.get("points", 0), bool(one.get("hard"))) for one in explained], policy)
+
+
+def _total(findings: Sequence[tuple[str, int, bool]], policy: Policy) -> int:
+    """findings: family, points, and whether it ends the visit."""
+    families: dict[str, int] = {}
+    for family, points, _ in findings:
+        families[family] = min(families.get(family, 0) + points, policy.family_most)
+    return policy.total_most if any(hard for _, _, hard in findings) else min(sum(families.values()), policy.total_most)
 
 
 def band_of(total: int, policy: Policy) -> Band:
@@ -215,12 +227,12 @@ def least_speed_mps(one: Been, other: Been) -> float:
 
 
 def relayed_codes(*, p_in: float, r95_m: float) -> int:
-    """For a right code of the till: 1 where the phone was surely elsewhere."""
-    return int(p_in < _RELAY_P_IN and r95_m < _RELAY_R95_M)
+    """For a right code of the till, or a right scan of the visitor's: 1 where the phone was surely elsewhere. r95_m: at most 500."""
+    return int((p_in < _RELAY_P_IN and r95_m < _RELAY_R95_M) or p_in < _ELSEWHERE_P_IN)
 
 
 def _identical(fixes: Sequence[Seen]) -> int:
-    """How many fixes agree to the last digit, where they span a minute: a receiver that works never does that."""
+    """How many fixes agree to the last digit, where they span half a minute: a receiver that works never does that."""
     alike: dict[tuple[float, float, float], list[int]] = {}
     for fix in fixes:
         alike.setdefault((fix.at.lon, fix.at.lat, fix.accuracy_m), []).append(fix.t_ms)

@@ -9,15 +9,14 @@ from flask import Response, request
 
 from ..auth.access import access
 from ..auth.service import once
-from ..errors import Forbidden, Malformed
+from ..errors import Malformed
 from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow
 from ..parsing import Blueprint
-from ..receipts.content import HOLDER
 from ..receipts.schemas import ReceiptResponse, dump_issued
 from ..signers.request import proven, with_nonce
+from ..signers.totp import is_totp
 from . import queries, service
 from .claims import BadClaim, parse_claim, parse_confirmation, read_salt
-from .codes import count_try
 from .fixes import fix_of
 from .geofence import probability_inside
 from .schemas import (
@@ -70,14 +69,18 @@ def create(asked: dict[str, Any]) -> Response:
     # As it was sent: the device signed the hash of that, and not of what we read in it.
     evidence = request.get_json()["evidence"]
     sent = service.Sent(claim, evidence, asked["evidence"]["fixes"], salt, asked.get("visitor"))
+    # An app's many devices share its API key, and none of them knows what keys the others have drawn. Hashed: who was erased is in no table.
+    own_key = hashlib.sha256(f"{claim.device_id} {key}".encode()).hexdigest()
+    proof = None
+    if claim.code is not None and is_totp(claim.code):
+        # A try counts whatever becomes of the claim, so it has a transaction of its own; one of nobody, or one that was answered before, does not.
+        with database().write() as session:
+            proof = proven(session)
+            service.count_try(session, claim, caller=me, proof=proof, idempotency_key=own_key, now=now)
     with database().write() as session:
-        count_try(session, claim.code, device_id=claim.device_id, now=now)
-    with database().write() as session:
-        proof = proven(session)
+        proof = proof or proven(session)
         wanted = service.new_check_in_id(claim.store_id, now=now)
         body = ["check-in", claim.text, evidence, asked["evidence_salt"], asked.get("visitor")]
-        # An app's many devices share its API key, and none of them knows what keys the others have drawn. Hashed: who was erased is in no table.
-        own_key = hashlib.sha256(f"{proof.device_id} {key}".encode()).hexdigest()
         check_in_id = once(session, caller=me, key=own_key, request=body, resource_id=wanted, now=now)
         if check_in_id == wanted:
             row = service.check_in(session, caller=me, proof=proof, sent=sent, check_in_id=check_in_id, now=now)
@@ -120,8 +123,7 @@ def issue(asked: dict[str, Any], check_in_id: str) -> Response:
     """A receipt of the check-in as it stands now; without being asked the holder's is issued when it is confirmed, or after half an hour."""
     with database().write() as session:
         row = service.get_check_in(session, path_id(check_in_id), caller=caller(), lock=True)
-        if asked["audience"] == HOLDER and caller().role != "admin" and caller().key_id != row.caller_id:
-            raise Forbidden("the holder's receipt is the visitor's own: ask for one of your own audience, such as merchant:<name>")
+        service.check_audience(row, asked["audience"], caller=caller(), now=utcnow())
         receipt = service.issue(session, settings(), row, audience=asked["audience"], now=utcnow())
     response = answer(dump_issued(receipt), status=201)
     response.headers["Location"] = f"/v1/receipts/{receipt.id}"
@@ -132,13 +134,13 @@ def issue(asked: dict[str, Any], check_in_id: str) -> Response:
 @access("visits:read")
 @blueprint.response(200, CheckInResponse)
 def dispute(check_in_id: str) -> dict[str, Any]:
-    """Dispute a check-in: what it was judged by is kept until the dispute is closed."""
+    """Dispute a check-in that one's own app has sent: what it was judged by is kept until the operator has closed the dispute."""
     with database().write() as session:
         return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=True, now=utcnow()), caller=caller())
 
 
 @blueprint.post("/<check_in_id>/dispute/close")
-@access("visits:read")
+@access("merchants:write")
 @blueprint.response(200, CheckInResponse)
 def close_dispute(check_in_id: str) -> dict[str, Any]:
     """Close a dispute."""
@@ -201,12 +203,13 @@ def counts(asked: dict[str, Any]) -> dict[str, Any]:
             suspect_from=present_policy().review_from,
         )  # fmt: skip
     numbers: dict[tuple[UUID, int], int] = {}
-    headline = {"visits": 0, "unproven": 0, "under_review": 0}
+    sums = {"visits": 0, "unproven": 0, "under_review": 0}
     for store, level, suspect, number in rows:
         numbers[store, level] = numbers.get((store, level), 0) + number
-        headline["unproven" if level < service.CONFIRMED else "under_review" if suspect else "visits"] += number
+        sums["unproven" if level < service.CONFIRMED else "under_review" if suspect else "visits"] += number
     return {
-        "headline": headline,
+        "headline": {"visits": sums.pop("visits")},
+        "apart": sums,
         "items": [{"store_id": store, "level": level, "level_name": LEVELS[level], "count": number} for (store, level), number in numbers.items()],
         "next": None,
     }

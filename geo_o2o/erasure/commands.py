@@ -16,15 +16,15 @@ def subject() -> None:
 
 @subject.command()
 @click.argument("visitor")
-def erase(visitor: str) -> None:
-    """Erase an account, by the pseudonym that its app gave it: receipts, salts, positions, devices. Its visits stay as numbers."""
+@click.option("--app", help="8 characters of the app's key, where several apps have a visitor of that name.")
+def erase(visitor: str, app: str | None) -> None:
+    """Erase an account, by the pseudonym that its app gave it or by its id: receipts, salts, positions, devices. Its visits stay as numbers."""
     settings = from_environment()
     database = Database(settings, statement_timeout_ms=0)
     with database.write() as session:
-        erased = service.erase(session, settings, visitor=visitor, now=datetime.now(UTC))
+        one = service.erase(session, settings, visitor=visitor, app=app, now=datetime.now(UTC))
     database.close()
-    for one in erased:
-        click.echo(f"{one.subject_id}: {one.receipts} receipts and their salts are gone, {one.check_ins} check-ins have no person any more")
+    click.echo(f"{one.subject_id}: {one.receipts} receipts and their salts are gone, {one.check_ins} check-ins have no person any more")
     click.echo("merchants and brands that hold copies of these receipts must erase theirs: tell them (GDPR, article 19)")
 
 

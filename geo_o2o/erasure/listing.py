@@ -12,15 +12,36 @@ import os
 from pathlib import Path
 from uuid import UUID
 
-from ..ledger.keys import make_key
+from ..ledger.keys import find_key, make_key
 
 _NAME = "erasures.list"
 _KEY = "erasures"
 
 
-def hash_of(keys: Path, subject_id: UUID) -> bytes:
+class KeyMissing(Exception):
+    """There is a list, and the key under which it was written is not here: nobody can say who stands in it."""
+
+
+def secret_of(folder: Path, keys: Path) -> bytes:
+    """The key of the list; made where there is no list yet. Raises KeyMissing."""
+    known = find_key(keys, _KEY)
+    listed = (folder / _NAME).exists()
+    if known is None and listed:
+        raise KeyMissing(f"{_NAME} was written under keys/{_KEY}.key, which is not here: put it back, or people who were erased come back")
+    secret = (known or make_key(keys, _KEY)).seed
+    if listed and _mark_of(secret) not in read(folder):
+        raise KeyMissing(f"{_NAME} was written under another key than keys/{_KEY}.key: put that one back")
+    return secret
+
+
+def hash_of(secret: bytes, subject_id: UUID) -> bytes:
     """What stands for an account in the list."""
-    return hmac.digest(make_key(keys, _KEY).seed, subject_id.bytes, hashlib.sha256)
+    return hmac.digest(secret, subject_id.bytes, hashlib.sha256)
+
+
+def _mark_of(secret: bytes) -> bytes:
+    """Stands first in the list, so that it is seen under which key it was written."""
+    return hmac.digest(secret, b"xc-erasures/v1", hashlib.sha256)
 
 
 def read(folder: Path) -> frozenset[bytes]:
@@ -32,7 +53,7 @@ def read(folder: Path) -> frozenset[bytes]:
     return frozenset(bytes.fromhex(line) for line in lines[:-1] if len(line) == 64)
 
 
-def add(folder: Path, hashed: bytes) -> None:
+def add(folder: Path, secret: bytes, hashed: bytes) -> None:
     """Durably, before the database forgets: an erasure that is undone is done again, one that is not listed is lost."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / _NAME, "ab+") as file:
@@ -42,6 +63,8 @@ def add(folder: Path, hashed: bytes) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
+        else:
+            file.write(_mark_of(secret).hex().encode() + b"\n")
         file.write(hashed.hex().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())

@@ -21,6 +21,9 @@ def find_key(folder: Path, name: str) -> SigningKey | None:
 
 def make_key(folder: Path, name: str, *, kind: int = PLAIN) -> SigningKey:
     """The key of that name, made where there is none; of several that make it at once all get the same."""
+    known = find_key(folder, name)
+    if known is not None:
+        return known
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = _path(folder, name)
     unfinished = path.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.part")

@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 
 from ..auth import service as auth
 from ..checkins import service as checkins
-from ..config import Settings
+from ..config import BadSettings, Settings
 from ..db import Database
 from ..erasure import service as erasure
+from ..erasure.listing import KeyMissing
 from ..ledger import service as ledger
 from ..offers import service as offers
 from ..receipts import service as receipts
@@ -59,14 +60,17 @@ def upgrade(settings: Settings) -> None:
 def look_back(settings: Settings) -> None:
     """Before anybody is served: a database that was restored from a backup must not promise anything, nor know whom it had forgotten.
 
-    Where it does not answer or is not migrated yet, this is left to the worker, which does the same in each round.
+    Where it does not answer or is not migrated yet nobody can be served either, and the worker does the same in each round.
+    Raises BadSettings where the key of the list of erased people is missing.
     """
-    database = Database(settings)
+    database = Database(settings, statement_timeout_ms=0, lock_timeout_ms=60_000)
     try:
         with database.write() as session:
             ledger.freeze_where_behind(session, settings)
         with database.write() as session:
             erasure.replay(session, settings, now=datetime.now(UTC))
+    except KeyMissing as failure:
+        raise BadSettings(str(failure)) from failure
     except SQLAlchemyError as failure:
         _log.warning("the database was not looked at before the start: %s", str(failure).splitlines()[0])
     finally:

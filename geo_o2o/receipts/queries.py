@@ -44,6 +44,11 @@ def every_voided(session: Session) -> Sequence[UUID]:
     return session.scalars(sa.select(VoidedReceipt.receipt_id).order_by(VoidedReceipt.receipt_id)).all()
 
 
+def forget_voided(session: Session, *, before: datetime) -> None:
+    """Voids that are older than any receipt that is still kept."""
+    session.execute(sa.delete(VoidedReceipt).where(VoidedReceipt.voided_at < before))
+
+
 def newest_void_list(session: Session) -> VoidList | None:
     return session.scalar(sa.select(VoidList).order_by(VoidList.issued_at.desc()).limit(1))
 
@@ -65,3 +70,8 @@ def delete_older(session: Session, *, before: datetime, most: int) -> int:
         deleted: Any = session.execute(sa.delete(Receipt).where(Receipt.shard_cell == shard, Receipt.id == id_))
         assert deleted.rowcount == 1
     return len(rows)
+
+
+def every_subject_id(session: Session) -> Sequence[UUID]:
+    """Of all accounts that receipts know."""
+    return [one for one in session.scalars(sa.select(Receipt.subject_id).where(Receipt.subject_id.is_not(None)).distinct()) if one is not None]

@@ -38,6 +38,10 @@ class ReceiptErased(Gone):
     code = "receipt_erased"
 
 
+class ReceiptVoided(Conflict):
+    code = "receipt_voided"
+
+
 class LogBehind(Unavailable):
     code = "log_behind"
 
@@ -111,13 +115,16 @@ def issue(session: Session, settings: Settings, visit: Visit, *, audience: str =
     """A receipt of a visit as it stands now, queued for the log in the same transaction.
 
     One of the same audience that says something else is replaced and taken back; one that says the same is what is returned.
-    Raises InvalidInput, LogFrozen, KeyMissing; NotFound where the subject was erased.
+    Raises InvalidInput, LogFrozen, KeyMissing; ReceiptVoided; NotFound where the subject was erased.
     """
     if not is_audience(audience):
         message = "expected holder, platform, merchant:<name> or brand:<name>"
         raise InvalidInput(f"{message}, found {audience[:60]!r}", errors={"audience": [message]})
     ledger.check_not_frozen(session, now=now)
-    before = [one for one in queries.receipts_of(session, visit.check_in_id) if one.voided_at is None]
+    ever = queries.receipts_of(session, visit.check_in_id)
+    if any(one.voided_at is not None and one.replaced_by is None and one.audience in (audience, HOLDER) for one in ever):
+        raise ReceiptVoided("the receipt of this visit was taken back, for good")
+    before = [one for one in ever if one.voided_at is None]
     first = next((one for one in before if one.audience == HOLDER), None)
     if audience != HOLDER and first is None:
         first = issue(session, settings, visit, now=now)
@@ -231,4 +238,5 @@ def log_voids(session: Session, settings: Settings, *, now: datetime) -> int:
 def forget(session: Session, settings: Settings, *, now: datetime) -> int:
     """Deletes receipts past their life, and the keys of salts that nothing needs any more. Returns how many receipts."""
     destroy_salt_keys(settings.data_dir / "keys", before=f"{now - LIFE - timedelta(days=31):%Y-%m}")
+    queries.forget_voided(session, before=now - LIFE)
     return queries.delete_older(session, before=now - LIFE, most=_MOST_TOGETHER)

@@ -33,7 +33,8 @@ def policy_text(session: Session, settings: Settings, *, shard: str, store_ids: 
     for store_id in store_ids:
         for till in signers.tills_of_store(session, store_id):
             lines += _line(session, shard, f"till {store_id} {to_base64url(till.public)}", till.enrolled_event, till.revoked_event)
-    lines += [f"revoked {device_id}" for device_id in signers.revoked_devices(session)]
+    for device_id, event in signers.revoked_devices(session):
+        lines += _revoked(session, shard, device_id, event)
     return "\n".join([*lines, ""])
 
 
@@ -56,3 +57,11 @@ def _line(session: Session, shard: str, words: str, added: UUID, revoked: UUID |
     if end is not None and end[0] <= shard:
         limits += f" before={end[1] if end[0] == shard else 0}"
     return [words + limits]
+
+
+def _revoked(session: Session, shard: str, device_id: str, event: UUID | None) -> list[str]:
+    """From which place in this log on nothing of a device is believed; no line where that is in a later log."""
+    place = ledger.find_index(session, event) if event is not None else None
+    if place is None:
+        return [f"revoked {device_id}"]
+    return [f"revoked {device_id} before={place[1] if place[0] == shard else 0}"] if place[0] <= shard else []

@@ -12,7 +12,10 @@ from ..db import SHARDED, Base
 
 
 class Device(Base):
-    """A visitor's device. id: RFC 7638 thumbprint of its P-256 key. attested: what the platform's own verdict said, None where none was sent."""
+    """A visitor's device. id: RFC 7638 thumbprint of its P-256 key. attested: what the platform's own verdict said, None where none was sent.
+
+    revoked_event: id of the log's entry that says so.
+    """
 
     __tablename__ = "devices"
 
@@ -23,6 +26,7 @@ class Device(Base):
     enrolled_by: Mapped[UUID]
     enrolled_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    revoked_event: Mapped[UUID | None]
 
 
 class DeviceProof(Base):

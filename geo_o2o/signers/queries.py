@@ -33,8 +33,10 @@ def device_state(session: Session, device_id: str) -> tuple[bool | None, datetim
     return (rows[0]["attested"], rows[0]["revoked_at"]) if rows else None
 
 
-def revoked_devices(session: Session) -> Sequence[str]:
-    return session.scalars(sa.select(Device.id).where(Device.revoked_at.is_not(None)).order_by(Device.id)).all()
+def revoked_devices(session: Session) -> Sequence[tuple[str, UUID | None]]:
+    """Each with the entry of the log that says so."""
+    rows = session.execute(sa.select(Device.id, Device.revoked_event).where(Device.revoked_at.is_not(None)).order_by(Device.id))
+    return [(row[0], row[1]) for row in rows]
 
 
 _PROOF = Statement(
@@ -113,11 +115,18 @@ def set_together(session: Session, sizes: Mapping[UUID, int]) -> None:
 
 
 def find_subject(session: Session, subject_id: UUID) -> Subject | None:
-    return session.get(Subject, subject_id)
+    """Held until the end of the transaction, so that nobody erases it meanwhile."""
+    query = sa.select(Subject).where(Subject.id == subject_id).with_for_update(read=True, key_share=True)
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def take_for_erasure(session: Session, subject_id: UUID) -> None:
+    """Waits until nobody writes for the account any more; whoever comes later finds it gone."""
+    session.execute(sa.select(Subject.id).where(Subject.id == subject_id).with_for_update())
 
 
 def subjects_of_visitor(session: Session, visitor: str) -> Sequence[Subject]:
-    return session.scalars(sa.select(Subject).where(Subject.visitor == visitor)).all()
+    return session.scalars(sa.select(Subject).where(Subject.visitor == visitor).order_by(Subject.created_at)).all()
 
 
 def every_subject_id(session: Session) -> Sequence[UUID]:

@@ -14,8 +14,10 @@ _NONCE = "DPoP-Nonce"
 
 def proven(session: Session) -> Proof:
     """The proof, which is used up. Raises ProofInvalid, NonceNeeded."""
-    # Behind a proxy the service does not see the address that the device asked; it is told.
-    addresses = frozenset({request.base_url, settings().public_url.rstrip("/") + request.path})
+    # The address by which the world knows us, and not what this request says of itself: whoever relays it can write that. Only where somebody
+    # tries things out is the other one taken too.
+    own = settings().public_url.rstrip("/") + request.path
+    addresses = frozenset({own} if settings().env == "production" else {own, request.base_url})
     return service.prove(session, request.headers.get("DPoP"), method=request.method, addresses=addresses, secret=settings().secret_key, now=utcnow())
 
 

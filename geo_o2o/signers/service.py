@@ -100,9 +100,9 @@ def revoke_device(session: Session, device_id: str, *, caller: Caller, now: date
     if device is None or not (caller.role == "admin" or device.enrolled_by == caller.key_id):
         raise NotFound(f"there is no device {device_id[:60]!r}")
     if device.revoked_at is None:
-        device.revoked_at = now
+        device.revoked_at, device.revoked_event = now, uuid4()
         event = {"at": int(now.timestamp() * 1000), "event": "revoke", "key": device.id, "of": "device"}
-        ledger.append_event(session, id_=uuid4(), kind=KEY, event=event, now=now)
+        ledger.append_event(session, id_=device.revoked_event, kind=KEY, event=event, now=now)
     return device
 
 

@@ -38,11 +38,12 @@ class Voucher(Base):
 
 
 class Redemption(Base):
-    """One for each check-in, and one for each voucher."""
+    """One for each check-in, and one for each voucher. reward: granted; held until somebody has looked; refused, and the voucher given back."""
 
     __tablename__ = "redemptions"
     __table_args__ = (sa.UniqueConstraint("voucher_id"),)
 
     check_in_id: Mapped[UUID] = mapped_column(primary_key=True)
     voucher_id: Mapped[UUID | None]
+    reward: Mapped[str] = mapped_column(sa.Text)
     redeemed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))

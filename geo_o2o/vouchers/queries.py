@@ -44,7 +44,13 @@ def take_from_budget(session: Session, campaign_id: UUID, *, merchant_id: UUID |
     return session.scalar(statement) is not None
 
 
-def add_redemption(session: Session, *, check_in_id: UUID, voucher_id: UUID | None, now: datetime) -> bool:
+def add_redemption(session: Session, *, check_in_id: UUID, voucher_id: UUID | None, reward: str, now: datetime) -> bool:
     """Whether the check-in had none, and the voucher neither."""
-    statement = insert(Redemption).values(check_in_id=check_in_id, voucher_id=voucher_id, redeemed_at=now)
+    statement = insert(Redemption).values(check_in_id=check_in_id, voucher_id=voucher_id, reward=reward, redeemed_at=now)
     return session.scalar(statement.on_conflict_do_nothing().returning(Redemption.check_in_id)) is not None
+
+
+def give_back(session: Session, voucher_id: UUID) -> None:
+    """A voucher and its part of the budget, as if it had not been redeemed."""
+    campaign_id = session.scalar(sa.update(Voucher).where(Voucher.id == voucher_id).values(state="issued").returning(Voucher.campaign_id))
+    session.execute(sa.update(Campaign).where(Campaign.id == campaign_id).values(budget=Campaign.budget + 1, granted=Campaign.granted - 1))

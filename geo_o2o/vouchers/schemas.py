@@ -35,8 +35,12 @@ class RedemptionRequest(Schema):
     )
 
 
+class DecisionRequest(Schema):
+    grant = ma.fields.Boolean(required=True)
+
+
 class RedemptionResponse(ma.Schema):
     check_in = ma.fields.Nested(CheckInResponse)
     voucher = ma.fields.UUID(allow_none=True)
-    reward = ma.fields.String(metadata={"description": "granted, or held where something speaks against the visit"})
+    reward = ma.fields.String(metadata={"description": "granted; held where something speaks against the visit, until somebody has looked; refused"})
     redeemed_at = Moment()

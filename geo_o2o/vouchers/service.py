@@ -14,6 +14,7 @@ from visit_verify.jws import BadJws, from_base64url
 from ..caller import Caller
 from ..checkins import service as checkins
 from ..checkins.models import CheckIn
+from ..checkins.signals import band_of, present_policy
 from ..config import Settings
 from ..errors import Conflict, Forbidden, InvalidInput, NotFound
 from ..geo.ids import RANDOM_BITS, unlocated_id
@@ -25,6 +26,10 @@ _POS_BYTES = 32
 
 class VoucherNotRedeemable(Conflict):
     code = "voucher_not_redeemable"
+
+
+class NothingHeld(Conflict):
+    code = "nothing_held"
 
 
 class AlreadyRedeemed(Conflict):
@@ -82,13 +87,33 @@ def redeem(
         raise AlreadyRedeemed("this check-in was redeemed before")
     if voucher_id is not None:
         _take(session, voucher_id, merchant_id=row.merchant_id, now=now)
-    if not queries.add_redemption(session, check_in_id=check_in_id, voucher_id=voucher_id, now=now):
+    held = band_of(row.risk, present_policy()) != "clean"
+    if not queries.add_redemption(session, check_in_id=check_in_id, voucher_id=voucher_id, reward="held" if held else "granted", now=now):
         raise VoucherNotRedeemable("this voucher was redeemed before")
     # Only its hash goes into the receipt: whoever reads that must not be able to show the voucher.
     voucher_hash = None if voucher_id is None else hashlib.sha256(str(voucher_id).encode()).digest()
     row = checkins.redeem(session, settings, row, pos_hash=pos_hash, voucher_hash=voucher_hash, now=now)
     made = queries.find_redemption(session, check_in_id)
     assert made is not None
+    return row, made
+
+
+def decide(session: Session, check_in_id: UUID, *, caller: Caller, grant: bool, now: datetime) -> tuple[CheckIn, Redemption]:
+    """Ends the wait of a reward that was held: it is granted, or refused, and then the voucher and the budget are as before.
+
+    Raises NotFound, Forbidden; NothingHeld.
+    """
+    row = checkins.get_check_in(session, check_in_id, caller=caller, lock=True)
+    if not caller.may_change(row.merchant_id):
+        raise Forbidden("a reward is granted or refused by the store where the visit was")
+    made = queries.find_redemption(session, check_in_id)
+    if made is None or made.reward != "held":
+        raise NothingHeld("no reward of this check-in waits for a decision")
+    made.reward = "granted" if grant else "refused"
+    if not grant and made.voucher_id is not None:
+        queries.give_back(session, made.voucher_id)
+        made.voucher_id = None
+    session.flush()
     return row, made
 
 

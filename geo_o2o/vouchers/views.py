@@ -5,13 +5,13 @@ from typing import Any
 from flask import Response
 
 from ..auth.access import access
+from ..checkins.models import CheckIn
 from ..checkins.schemas import dump_check_in
-from ..checkins.signals import band_of, present_policy
 from ..http import answer, caller, database, path_id, settings, utcnow
 from ..parsing import Blueprint
 from . import service
-from .models import Campaign, Voucher
-from .schemas import CampaignRequest, CampaignResponse, RedemptionRequest, RedemptionResponse, VoucherResponse
+from .models import Campaign, Redemption, Voucher
+from .schemas import CampaignRequest, CampaignResponse, DecisionRequest, RedemptionRequest, RedemptionResponse, VoucherResponse
 
 blueprint = Blueprint("vouchers", __name__, url_prefix="/v1", description="Campaigns, vouchers and their redemption")
 
@@ -54,13 +54,21 @@ def redeem(asked: dict[str, Any], check_in_id: str) -> Response:
         row, made = service.redeem(
             session, settings(), path_id(check_in_id), caller=caller(), voucher_id=asked.get("voucher"), pos=asked.get("pos"), now=utcnow()
         )
-    held = band_of(row.risk, present_policy()) != "clean"
-    return answer(
-        {
-            "check_in": dump_check_in(row, caller=caller()),
-            "voucher": made.voucher_id,
-            "reward": "held" if held else "granted",
-            "redeemed_at": made.redeemed_at,
-        },
-        status=201,
-    )
+    return answer(_dump(row, made), status=201)
+
+
+@blueprint.post("/check-ins/<check_in_id>/redemptions/decision")
+@access("confirmations:write")
+@blueprint.arguments(DecisionRequest)
+@blueprint.response(200, RedemptionResponse)
+def decide(asked: dict[str, Any], check_in_id: str) -> Response:
+    """Grant or refuse a reward that was held; refused, its voucher can be redeemed again."""
+    with database().write() as session:
+        row, made = service.decide(session, path_id(check_in_id), caller=caller(), grant=asked["grant"], now=utcnow())
+    return answer(_dump(row, made))
+
+
+def _dump(row: CheckIn, made: Redemption) -> dict[str, Any]:
+    return {
+        "check_in": dump_check_in(row, caller=caller()), "voucher": made.voucher_id, "reward": made.reward, "redeemed_at": made.redeemed_at,
+    }  # fmt: skip

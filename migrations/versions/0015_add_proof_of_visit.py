@@ -42,6 +42,7 @@ def _signers() -> None:
         "devices",
         _column("id", sa.Text()), _column("jwk", pg.JSONB()), _column("platform", sa.Text()), _column("attested", sa.Boolean(), null=True),
         _column("enrolled_by", sa.Uuid()), _column("enrolled_at", _MOMENT), _column("revoked_at", _MOMENT, null=True),
+        _column("revoked_event", sa.Uuid(), null=True),
         sa.PrimaryKeyConstraint("id", name="pk_devices"),
     )  # fmt: skip
     op.create_table(
@@ -95,10 +96,11 @@ def _check_ins() -> None:
     op.create_index("ix_till_codes_used_at", "till_codes", ["used_at"])
     op.create_table(
         "code_tries",
-        _column("device_id", sa.Text()), _column("tried_at", _MOMENT), _column("chance", sa.Uuid()),
+        _column("device_id", sa.Text()), _column("tried_at", _MOMENT), _column("chance", sa.Uuid()), _column("store_id", sa.Uuid()),
         sa.PrimaryKeyConstraint("device_id", "tried_at", "chance", name="pk_code_tries"),
     )  # fmt: skip
     op.create_index("ix_code_tries_tried_at", "code_tries", ["tried_at"])
+    op.create_index("ix_code_tries_store_id_tried_at", "code_tries", ["store_id", "tried_at"])
     op.create_table(
         "honeypots",
         _column("shard_cell", sa.BigInteger()), _column("store_id", sa.Uuid()),
@@ -124,6 +126,9 @@ def _check_ins() -> None:
         op.add_column("check_ins", column)
     op.create_check_constraint(op.f("ck_check_ins_risk"), "check_ins", "risk BETWEEN 0 AND 100")
     op.create_index("ix_check_ins_subject_id", "check_ins", ["subject_id"])
+    op.create_index(
+        "uq_check_ins_pos", "check_ins", ["shard_cell", "store_id", "pos_hash"], unique=True, postgresql_where=sa.text("pos_hash IS NOT NULL")
+    )
     op.create_index(
         "ix_check_ins_checked_in_at", "check_ins", ["checked_in_at"], postgresql_where=sa.text("receipt_id IS NULL AND claim_hash IS NOT NULL")
     )
@@ -196,6 +201,7 @@ def _vouchers() -> None:
     op.create_table(
         "redemptions",
         _column("check_in_id", sa.Uuid()), _column("voucher_id", sa.Uuid(), null=True), _column("redeemed_at", _MOMENT),
+        _column("reward", sa.Text()),
         sa.PrimaryKeyConstraint("check_in_id", name="pk_redemptions"),
         sa.UniqueConstraint("voucher_id", name="uq_redemptions_voucher_id"),
     )  # fmt: skip
@@ -214,6 +220,7 @@ def downgrade() -> None:
     for name in ("claim", "evidence", "salt", "confirmation", "subject_id", "lat_e6", "lng_e6"):
         op.drop_column("check_in_evidence", name)
     op.drop_index("ix_check_ins_checked_in_at", "check_ins")
+    op.drop_index("uq_check_ins_pos", "check_ins")
     for name in (
         "device_id", "subject_id", "claim_hash", "evidence_hash", "store_hash", "methods", "risk", "findings", "till_id", "confirmed_at",
         "pos_hash", "voucher_hash", "receipt_id", "disputed_at",

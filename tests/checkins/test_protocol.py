@@ -59,12 +59,13 @@ def test_a_visit_rises_level_by_level_to_a_receipt_that_stands_by_itself(house: 
     redeemed = house.till.redeem(visit["id"], pos=b"p" * 32)
     assert (redeemed["check_in"]["level_name"], redeemed["reward"]) == ("redeemed", "granted")
     second = house.verified(anna, visit)
+    assert any("no till has signed its ticket" in one for one in second.not_checked)
     assert (second.level, second.methods) == (4, ("geo", "till", "staff", "pos"))
     assert second.id != first.id
     voids = house.app.get("/v1/receipts/voids").text.strip()
     with pytest.raises(ValueError, match="was taken back"):
         verify(*parse_visit(receipt_file(house, anna, str(first.id))), house.policy(), voids=voids)
-    assert "taken back" not in " ".join(verify(*parse_visit(anna.receipt(visit)), house.policy(), voids=voids).not_checked)
+    assert any("taken back after" in one for one in verify(*parse_visit(anna.receipt(visit)), house.policy(), voids=voids).not_checked)
 
 
 def receipt_file(house: House, someone: Visitor, receipt_id: str) -> bytes:
@@ -102,10 +103,11 @@ def test_each_audience_knows_the_visitor_by_another_name(house: House) -> None:
     house.publish()
     holder = [verify(*parse_visit(anna.receipt(visit)), house.policy()) for visit in visits]
     copies = []
-    for audience in ("merchant:acme", "brand:cola"):
+    own = f"merchant:{house.shop.merchant_id}"
+    for audience, api in ((own, house.shop), ("brand:cola", house.app)):
         for visit in visits:
-            made = house.shop.post(f"/v1/check-ins/{visit['id']}/receipts", {"audience": audience}).get_json()
-            again = house.shop.post(f"/v1/check-ins/{visit['id']}/receipts", {"audience": audience}).get_json()
+            made = api.post(f"/v1/check-ins/{visit['id']}/receipts", {"audience": audience}).get_json()
+            again = api.post(f"/v1/check-ins/{visit['id']}/receipts", {"audience": audience}).get_json()
             assert again["receipt_id"] == made["receipt_id"]
             copies.append(made["receipt_id"])
     house.publish()
@@ -121,12 +123,27 @@ def test_each_audience_knows_the_visitor_by_another_name(house: House) -> None:
     assert json.loads(_payload(parse_visit(shown[0])[0]))["copy_of"] == str(holder[0].id)
     problem_of(house.app.get(f"/v1/receipts/{copies[0]}"), 404, "not_found")
     problem_of(house.shop.get(f"/v1/receipts/{holder[0].id}"), 404, "not_found")
-    problem_of(house.shop.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": "everybody"}), 422, "invalid_input")
-    problem_of(house.shop.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": "holder"}), 403, "forbidden")
+    problem_of(house.app.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": "everybody"}), 422, "invalid_input")
+    for audience in ("holder", "brand:cola", "platform", "merchant:another"):
+        problem_of(house.shop.post(f"/v1/check-ins/{visits[0]['id']}/receipts", {"audience": audience}), 403, "forbidden")
     # Nor does the store learn from us what the visitor has to show it.
     seen = house.shop.get(f"/v1/check-ins/{visits[0]['id']}").get_json()
     assert (seen["visitor"], seen["scan"]) == (None, None)
     assert all(one["scan"] is None for one in house.shop.get("/v1/check-ins").get_json()["items"])
+
+
+def test_a_store_is_told_nothing_that_its_till_could_sign_instead_of_what_the_visitor_shows(house: House, session: Session) -> None:
+    visit = house.visit()
+    path, own = f"/v1/check-ins/{visit['id']}", {"audience": f"merchant:{house.shop.merchant_id}"}
+    problem_of(house.shop.post(f"{path}/receipts", own), 409, "not_confirmed")
+    seen = house.shop.get(path).text + house.shop.get("/v1/check-ins").text
+    assert visit["scan"] not in seen
+    assert to_base64url(parse_scan(visit["scan"]).claim_hash) not in seen
+    house.till.confirm(visit["scan"])
+    assert house.shop.post(f"{path}/receipts", own).status_code == 201
+    old = house.visit()
+    age(session, "check_ins", "checked_in_at", 86_701)
+    assert house.shop.post(f"/v1/check-ins/{old['id']}/receipts", own).status_code == 201, "too late to be confirmed"
 
 
 def _payload(jws: str) -> bytes:
@@ -358,8 +375,14 @@ def test_six_digits_are_good_for_level_2_and_can_be_tried_five_times(house: Hous
     assert [refusal(house.visit, anna, code=code) for code in wrong[:4]] == [(422, "code_invalid")] * 4
     assert refusal(house.visit, anna, code=wrong[4]) == (429, "too_many_tries")
     assert anna.calls.last.headers["Retry-After"] == "600"  # type: ignore[attr-defined]
+    sent = anna.sign(house.store.id, [position()], code=wrong[4])
+    anna.calls.nonce = ""
+    problem_of(send(anna, sent, key="x"), 401, "use_nonce")
     age(session, "code_tries", "tried_at", 601)
     assert refusal(house.visit, anna, code=wrong[4]) == (422, "code_invalid")
+    assert session.scalar(sa.text("SELECT count(*) FROM code_tries WHERE tried_at > now() - interval '600 s'")) == 1, (
+        "who proves nothing tries nothing"
+    )
     assert refusal(house.visit, anna, code=right) == (409, "code_replayed")
 
 
@@ -367,6 +390,11 @@ def test_a_code_that_was_sent_to_a_friend_gives_no_level(house: House) -> None:
     far = house.visit(house.visitor(), at=north_of(HELSINKI, 3_000), code=house.till.code())
     assert (far["level"], far["methods"], far["band"]) == (0, ["till"], "review")
     assert {"R10", "p_in_low"} <= set(far["reasons"])
+    # However unsure: Tokyo is not here. And two fixes that contradict each other say nothing at all.
+    tokyo = Point(139.69, 35.69)
+    away = house.visitor().check_in(house.store.id, [position(tokyo, accuracy_m=200)], code=house.till.code())
+    assert (away["level"], away["band"], "R10" in away["reasons"]) == (0, "review", True)
+    assert refusal(house.visitor().check_in, house.store.id, [position(), position(tokyo)]) == (422, "accuracy_too_poor")
     lost = house.visitor().check_in(house.store.id, [position(north_of(HELSINKI, 100), accuracy_m=250)], code=house.till.code())
     assert (lost["level"], lost["methods"]) == (2, ["till"]), "a phone that does not know where it is says nothing against a code"
 
@@ -434,6 +462,26 @@ def test_a_scan_is_of_the_moment_or_late_by_a_day_at_most(house: House, session:
     old = house.visit()
     age(session, "check_ins", "checked_in_at", 86_500)
     problem_of(confirm(old, at_ms=now_ms() - 86_450_000, late=True), 410, "checkin_expired")
+
+
+def test_a_scan_that_was_sent_to_a_friend_waits_for_somebody_to_look(house: House) -> None:
+    far = house.visit(at=north_of(HELSINKI, 3_000))
+    assert (far["level"], far["band"]) == (0, "clean")
+    confirmed = house.till.confirm(far["scan"])
+    assert (confirmed["level"], confirmed["reasons"], confirmed["band"]) == (3, ["p_in_low", "R10"], "review")
+    counts = house.shop.get("/v1/check-ins/counts").get_json()
+    assert (counts["headline"], counts["apart"]) == ({"visits": 0}, {"unproven": 0, "under_review": 1})
+
+
+def test_a_ticket_belongs_to_one_visit_and_a_visit_to_one_ticket(house: House) -> None:
+    first, second = house.visit(house.visitor()), house.visit(house.visitor())
+    confirmed = house.till.confirm(first["scan"], pos=b"a" * 32)
+    assert (confirmed["level"], confirmed["methods"]) == (4, ["geo", "staff", "pos"])
+    assert refusal(house.till.redeem, first["id"], pos=b"b" * 32) == (409, "ticket_used")
+    assert house.till.redeem(first["id"], pos=b"a" * 32)["check_in"]["level"] == 4
+    assert refusal(house.till.confirm, second["scan"], pos=b"a" * 32) == (409, "ticket_used")
+    house.till.confirm(second["scan"])
+    assert refusal(house.till.redeem, second["id"], pos=b"a" * 32) == (409, "ticket_used")
 
 
 def test_whoever_the_rules_have_refused_stays_at_level_0_whoever_signs(house: House) -> None:

@@ -196,6 +196,7 @@ def test_a_code_that_was_sent_to_a_friend_is_caught() -> None:
     assert relayed_codes(p_in=0.019, r95_m=199) == 1
     # A phone that does not know where it is says nothing against a code.
     assert relayed_codes(p_in=0.01, r95_m=250) == relayed_codes(p_in=0.02, r95_m=40) == 0
+    assert relayed_codes(p_in=0.0005, r95_m=450) == 1, "farther away than it can be wrong"
 
 
 def test_stores_that_confirm_people_who_are_elsewhere_stand_out() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,18 +16,21 @@ from geo_o2o import cluster
 from geo_o2o.app import create_app
 from geo_o2o.auth import service as auth
 from geo_o2o.caller import Caller
+from geo_o2o.checkins import queries as checkin_queries
 from geo_o2o.checkins import service as checkins
 from geo_o2o.checkins.models import CheckInEvidence
 from geo_o2o.client import Device
-from geo_o2o.config import Settings
+from geo_o2o.config import BadSettings, Settings
 from geo_o2o.db import Database
 from geo_o2o.erasure import listing, service
 from geo_o2o.errors import NotFound
 from geo_o2o.http import utcnow
 from geo_o2o.ledger import service as ledger
 from geo_o2o.ledger.audit import audit
-from geo_o2o.ops.service import run_jobs
+from geo_o2o.ledger.keys import make_key
+from geo_o2o.ops.service import look_back, run_jobs
 from geo_o2o.receipts import service as receipts
+from geo_o2o.signers import queries as signers
 from visit_verify.file import parse_visit
 from visit_verify.note import parse_verifier_key
 from visit_verify.policy import parse_policy
@@ -37,9 +42,9 @@ from ..test_http import problem_of
 from ..visiting import House, located_row, position, visitor
 
 
-def erase(house: House, name: str) -> list[service.Erased]:
+def erase(house: House, name: str, *, app: str | None = None) -> service.Erased:
     with house.database.write() as session:
-        return service.erase(session, house.settings, visitor=name, now=utcnow())
+        return service.erase(session, house.settings, visitor=name, app=app, now=utcnow())
 
 
 def test_what_is_known_of_somebody_goes_and_the_log_stays(house: House, session: Any) -> None:
@@ -50,7 +55,7 @@ def test_what_is_known_of_somebody_goes_and_the_log_stays(house: House, session:
     house.publish()
     receipts = [one.receipt(visit) for one, visit in zip((anna, bert), visits, strict=True)]
     before = house.app.get("/log/" + ledger.shard_at(utcnow()) + "/checkpoint").data
-    (erased,) = erase(house, "anna")
+    erased = erase(house, "anna")
     assert (erased.check_ins, erased.receipts) == (1, 1)
     house.publish()
     assert house.app.get("/log/" + ledger.shard_at(utcnow()) + "/checkpoint").data == before
@@ -85,14 +90,86 @@ def test_a_device_that_somebody_else_uses_too_stays(house: House, session: Any) 
 
 
 def test_the_list_outlives_a_crash_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    secret = listing.secret_of(tmp_path, tmp_path / "keys")
     first, second = b"a" * 32, b"b" * 32
-    listing.add(tmp_path, first)
+    listing.add(tmp_path, secret, first)
     with open(tmp_path / "erasures.list", "ab") as file:
         file.write(b"abcdef")
-    assert listing.read(tmp_path) == {first}
-    listing.add(tmp_path, second)
-    assert listing.read(tmp_path) == {first, second}
+    assert first in listing.read(tmp_path)
+    listing.add(tmp_path, secret, second)
+    assert listing.read(tmp_path) >= {first, second}
+    assert len(listing.read(tmp_path)) == 3, "and what says under which key it was written"
     assert listing.read(tmp_path / "nowhere") == frozenset()
+    assert listing.secret_of(tmp_path, tmp_path / "keys") == secret
+
+
+def test_without_the_key_of_the_list_nobody_is_served(fresh_database: Any, tmp_path: Path) -> None:
+    settings = replace(fresh_database(), data_dir=tmp_path)
+    database = Database(settings)
+    with database.write() as session:
+        located_row(session, make_store(session), account="anna", caller_id=UUID(int=0), device=Device.make())
+    with database.write() as session:
+        service.erase(session, settings, visitor="anna", now=utcnow())
+        session.execute(sa.text("DELETE FROM erasures"))
+    key = tmp_path / "keys" / "erasures.key"
+    kept = key.read_bytes()
+    key.unlink()
+    with pytest.raises(BadSettings, match="put it back"):
+        look_back(settings)
+    make_key(tmp_path / "keys", "erasures")
+    with pytest.raises(BadSettings, match="written under another key"):
+        look_back(settings)
+    with database.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM erasures")) == 0, "nobody is noted as erased who was not looked for"
+    key.write_bytes(kept)
+    look_back(settings)
+    database.close()
+
+
+def test_two_apps_may_have_a_visitor_of_the_same_name(house: House, as_role: Any) -> None:
+    other = as_role("app")
+    mine, theirs = house.visitor("42"), visitor(other, account="42")
+    for one in (mine, theirs):
+        house.visit(one)
+    with pytest.raises(service.Ambiguous, match="--app"):
+        erase(house, "42")
+    erase(house, "42", app=other.key.split("_")[2])
+    assert house.visit(mine)["visitor"] == "42"
+    with pytest.raises(NotFound):
+        erase(house, "42", app="00000000")
+    assert erase(house, "42").check_ins == 2
+
+
+def test_what_is_under_way_when_somebody_is_erased_is_erased_too(fresh_database: Any, tmp_path: Path) -> None:
+    """A confirmation that has begun, and a claim that has found the account: both are committed first, and go with the rest."""
+    settings = replace(fresh_database(), data_dir=tmp_path, lock_timeout_ms=20_000)
+    database = Database(settings)
+    with database.write() as session:
+        store = make_store(session)
+        row = located_row(session, store, account="anna", caller_id=UUID(int=0), device=Device.make())
+    done = threading.Event()
+
+    def erase_her() -> None:
+        with database.write() as session:
+            service.erase(session, settings, visitor="anna", now=utcnow())
+        done.set()
+
+    with database.write() as session:
+        kept = checkin_queries.find_check_in(session, row.id, lock=True)
+        assert kept is not None
+        signers.take_subject(session, id_=UUID(int=9), caller_id=UUID(int=0), visitor="anna", secret=b"", now=utcnow())
+        thread = threading.Thread(target=erase_her)
+        thread.start()
+        assert not done.wait(0.5), "it waits for what is under way"
+        checkins.issue(session, settings, kept, now=utcnow())
+        located_row(session, store, account="anna", caller_id=UUID(int=0), device=Device.make())
+    thread.join(20)
+    assert done.is_set()
+    with database.read() as session:
+        for table in ("receipts", "receipt_salts", "subjects", "check_in_evidence"):
+            assert session.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0, table
+        assert session.scalar(sa.text("SELECT count(*) FROM check_ins WHERE subject_id IS NOT NULL OR visitor IS NOT NULL")) == 0
+    database.close()
 
 
 def run(*command: str) -> None:

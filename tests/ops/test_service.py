@@ -211,14 +211,15 @@ def test_two_services_never_share_a_port(own_folder: Path, environment: dict[str
         running.communicate(timeout=30)
 
 
-def test_four_stalled_bodies_do_not_stop_the_service(own_folder: Path, environment: dict[str, str]) -> None:
+def test_stalled_bodies_do_not_stop_the_service(own_folder: Path, environment: dict[str, str]) -> None:
     port = free_port(8_970)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
     try:
         assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200, 60)
         key = json.loads((own_folder / "keys.json").read_text())["app"]
         head = f"POST /v1/check-ins HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nIdempotency-Key: a\r\nContent-Length: 500\r\n\r\n{{"
-        stalled = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+        # One less than a process has threads: the kernel may hand them all to the same one.
+        stalled = [socket.create_connection(("127.0.0.1", port)) for _ in range(7)]
         for one in stalled:
             one.sendall(head.encode())
         time.sleep(0.5)

@@ -92,7 +92,8 @@ def test_a_receipt_can_be_taken_back_by_the_store_and_by_nobody_else(house: Hous
     anna = house.visitor()
     visit = house.visit(anna)
     house.till.confirm(visit["scan"])
-    copy = house.shop.post(f"/v1/check-ins/{visit['id']}/receipts", {"audience": "brand:cola"}).get_json()
+    own = {"audience": f"merchant:{house.shop.merchant_id}"}
+    copy = house.shop.post(f"/v1/check-ins/{visit['id']}/receipts", own).get_json()
     house.publish()
     data = house.shop.get(f"/v1/receipts/{copy['receipt_id']}/visit").data
     path = f"/v1/receipts/{copy['receipt_id']}/void"
@@ -111,8 +112,9 @@ def test_a_receipt_can_be_taken_back_by_the_store_and_by_nobody_else(house: Hous
     shown = house.shop.get(f"/v1/receipts/{copy['receipt_id']}").get_json()
     answer = house.app.post("/v1/receipts/verify", {"receipt": shown["receipt"], "proof": shown["proof"]}).get_json()
     assert (answer["result"], "taken back" in answer["reason"]) == ("refused", True)
+    problem_of(house.shop.post(f"/v1/check-ins/{visit['id']}/receipts", own), 409, "receipt_voided")
     kinds = [bytes(one)[1] for one in session.scalars(sa.text("SELECT entry FROM log_entries ORDER BY index"))]
-    assert kinds == [3, 3, 1, 1, 2], "a till, a key, the holder's receipt, the brand's, and its end"
+    assert kinds == [3, 3, 1, 1, 2], "a till, a key, the holder's receipt, the merchant's, and its end"
 
 
 def test_the_list_of_voids_is_signed_and_logged_once_a_week(house: House) -> None:
@@ -177,4 +179,28 @@ def test_a_policy_for_another_half_year(house: House) -> None:
         verify(*parse_visit(receipt), parse_policy(text))
     revoked = house.visitor()
     house.app("POST", f"/v1/devices/{revoked.device.id}/revoke")
-    assert f"revoked {revoked.device.id}" in house.app.get("/v1/receipts/policy").text
+    assert f"revoked {revoked.device.id}\n" in house.app.get("/v1/receipts/policy").text, "before the log says so"
+    house.publish()
+    assert f"revoked {revoked.device.id} before=" in house.app.get("/v1/receipts/policy").text
+
+
+def test_a_phone_that_is_lost_takes_nothing_back(house: House) -> None:
+    anna, receipt = confirmed(house)
+    later = house.visit(anna)
+    house.app("POST", f"/v1/devices/{anna.device.id}/revoke")
+    house.publish()
+    assert verify(*parse_visit(receipt), house.policy()).level == 3, "what was logged before stays good"
+    house.till.confirm(later["scan"])
+    house.publish()
+    with pytest.raises(BadReceipt, match="device was revoked"):
+        verify(*parse_visit(anna.receipt(later, patience_s=1)), house.policy())
+
+
+def test_a_holders_receipt_that_was_taken_back_is_not_given_again(house: House) -> None:
+    _, receipt = confirmed(house)
+    id_ = verify(*parse_visit(receipt), house.policy()).id
+    check_in = house.shop.get("/v1/check-ins").get_json()["items"][0]["id"]
+    assert house.operator.post(f"/v1/receipts/{id_}/void", {"reason": "fraud"}).status_code == 200
+    for api, audience in ((house.app, "holder"), (house.shop, f"merchant:{house.shop.merchant_id}"), (house.app, "brand:cola")):
+        problem_of(api.post(f"/v1/check-ins/{check_in}/receipts", {"audience": audience}), 409, "receipt_voided")
+    problem_of(house.shop.post(f"/v1/check-ins/{check_in}/redemptions", {"pos": "A" * 43}), 409, "receipt_voided")

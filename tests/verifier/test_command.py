@@ -50,7 +50,7 @@ def test_the_same_as_json(visit_file: Path, capsys: pytest.CaptureFixture[str]) 
     assert (found["result"], found["level"], found["level_name"], found["store"]) == ("believed", 3, "confirmed", STORE)
     assert found["existed_before_s"] == AT_MS // 1000 + 50
     assert [one["who"] for one in found["signed_by"]] == ["operator", "log", "witness", "witness", "device", "till"]
-    assert len(found["not_checked"]) == 2
+    assert len(found["not_checked"]) == 3
 
 
 def test_a_forged_one_is_refused(visit_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,13 @@ def test_a_list_of_voids_answers_for_what_was_taken_back() -> None:
     proof = visit.proof(receipt)
     others = [UUID(int=number) for number in range(3)]
     voids = sign_voids(others, issuer=ISSUER, at_ms=AT_MS, seed=OPERATOR_SEED)
-    assert "taken back" not in " ".join(verify(receipt, proof, policy(), voids=voids).not_checked)
+    assert "taken back: the list of voids is of" in " ".join(verify(receipt, proof, policy(), voids=voids).not_checked), "older than the receipt"
+    fresh = sign_voids(others, issuer=ISSUER, at_ms=AT_MS + 60_000, seed=OPERATOR_SEED)
+    assert "taken back after 2026-11-18" in " ".join(verify(receipt, proof, policy(), voids=fresh).not_checked)
+    long = sign_voids([UUID(int=number) for number in range(10_000)], issuer=ISSUER, at_ms=AT_MS + 60_000, seed=OPERATOR_SEED)
+    assert verify(receipt, proof, policy(), voids=long).level == 3
+    with pytest.raises(BadReceipt, match="key that was revoked"):
+        verify(receipt, proof, policy(operator=f"operator {to_base64url(public_of(OPERATOR_SEED))} before=9"), voids=fresh)
     with pytest.raises(BadReceipt, match="taken back"):
         verify(receipt, proof, policy(), voids=sign_voids([*others, UUID(RECEIPT)], issuer=ISSUER, at_ms=AT_MS, seed=OPERATOR_SEED))
     with pytest.raises(BadReceipt, match="list of voids is signed by a key"):
@@ -167,7 +173,7 @@ def test_a_witness_that_signed_another_time_is_refused() -> None:
 def test_the_operator_cannot_put_another_receipt_under_an_old_proof() -> None:
     visit = Visit()
     proof = visit.proof(visit.signed())
-    for changes in ({"lvl": 4, "pos": to_base64url(b"x" * 32)}, {"iat": AT_MS + 31_000}, {"risk": 1}):
+    for changes in ({"lvl": 4, "meth": ["geo", "staff", "pos"], "pos": to_base64url(b"x" * 32)}, {"iat": AT_MS + 31_000}, {"risk": 1}):
         with pytest.raises(BadReceipt, match="another root"):
             verify(Visit(changes=changes).signed(), proof, policy())
 
@@ -196,6 +202,11 @@ def test_another_log_or_another_signer_of_it_is_refused() -> None:
         (Visit(claimed=claim(iat=AT_MS + 400_000)), "device signed after"),
         (Visit(claimed=claim(iat="now")), "device signed after"),
         (Visit(level=1, changes={"lvl": 2}), "level 2 needs"),
+        (Visit(level=0, changes={"lvl": 1}), "level 1 needs a position"),
+        (Visit(level=4, changes={"meth": ["geo", "staff", "voucher"]}), "ticket or a voucher"),
+        (Visit(changes={"win": [0, 2 * AT_MS]}), "no `win`"),
+        (Visit(changes={"win": [AT_MS - 900_000 - 31_536_000_000, AT_MS - 31_536_000_000]}), "device signed at another time"),
+        (Visit(changes={"claim": None, "win": [AT_MS - 900_000 - 31_536_000_000, AT_MS - 31_536_000_000]}), "till signed at another time"),
         (Visit(level=2, changes={"lvl": 3}), "needs"),
         (Visit(level=3, changes={"lvl": 4}), "ticket or a voucher"),
         (Visit(changes={"log": "visits.example/log/2026h1"}), "belongs to the log"),
@@ -221,6 +232,7 @@ def confirmed(**more: Any) -> Visit:
         ({"iat": AT_MS + 400_000}, "till signed after"),
         ({"iat": AT_MS - 400_000}, "till signed before"),
         ({"iat": True}, "till signed after"),
+        ({"pos": to_base64url(b"y" * 32)}, "another ticket"),
     ],
 )
 def test_a_confirmation_of_something_else_is_refused(more: dict[str, Any], said: str) -> None:
@@ -280,6 +292,10 @@ def test_a_revoked_device_is_refused() -> None:
     with pytest.raises(BadReceipt, match="device was revoked"):
         checked(Visit(), revoked=f"revoked {DEVICE_ID}")
     assert checked(Visit(), revoked="revoked somebody-else").level == 3
+    # What was logged before the key was lost stays good.
+    assert checked(Visit(), revoked=f"revoked {DEVICE_ID} before=6").level == 3
+    with pytest.raises(BadReceipt, match="device was revoked"):
+        checked(Visit(), revoked=f"revoked {DEVICE_ID} before=5")
 
 
 @pytest.mark.parametrize(

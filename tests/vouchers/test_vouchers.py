@@ -21,7 +21,7 @@ from geo_o2o.stores.models import Store
 from geo_o2o.vouchers import service
 from geo_o2o.vouchers.models import Voucher
 
-from ..factories import make_store
+from ..factories import HELSINKI, make_store, north_of
 from ..test_http import problem_of
 from ..visiting import House, located_row
 
@@ -105,6 +105,21 @@ def test_a_reward_waits_where_something_speaks_against_the_visit(house: House) -
     visit = confirmed(house, someone=anna)
     found = redeem(house, visit, voucher=voucher(house, campaign(house)["id"])).get_json()
     assert (found["check_in"]["reasons"], found["reward"]) == (["R09"], "held")
+    path = f"/v1/check-ins/{visit}/redemptions/decision"
+    problem_of(house.shop.post(path, {}), 422, "invalid_input")
+    problem_of(house.app.post(path, {"grant": True}), 403, "forbidden")
+    refused = house.shop.post(path, {"grant": False}).get_json()
+    assert (refused["reward"], refused["voucher"]) == ("refused", None)
+    problem_of(house.shop.post(path, {"grant": True}), 409, "nothing_held")
+    drive = campaign(house, budget=1)
+    one = voucher(house, drive["id"])
+    again = confirmed(house, someone=anna)
+    assert redeem(house, again, voucher=one).get_json()["reward"] == "held"
+    problem_of(redeem(house, confirmed(house), voucher=voucher(house, drive["id"])), 409, "voucher_not_redeemable")
+    assert house.shop.post(f"/v1/check-ins/{again}/redemptions/decision", {"grant": False}).status_code == 200
+    granted = redeem(house, confirmed(house, at=north_of(HELSINKI, 5)), voucher=one).get_json()
+    assert granted["reward"] == "granted", "what was given back can be redeemed"
+    problem_of(house.shop.post(f"/v1/check-ins/{granted['check_in']['id']}/redemptions/decision", {"grant": True}), 409, "nothing_held")
 
 
 def test_200_at_the_same_moment_get_as_much_as_there_is(fresh_database: Any, tmp_path: Path) -> None:

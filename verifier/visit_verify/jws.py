@@ -46,9 +46,9 @@ class Jws:
         return hashlib.sha256(self.text.encode()).digest()
 
 
-def parse_jws(text: str, *, typ: str, alg: str, members: frozenset[str]) -> Jws:
+def parse_jws(text: str, *, typ: str, alg: str, members: frozenset[str], most_bytes: int = _MOST_BYTES) -> Jws:
     """Raises BadJws. members: all that the header has beside typ and alg. No signature is checked."""
-    if len(text) > _MOST_BYTES:
+    if len(text) > most_bytes:
         raise BadJws(f"the {typ} is too long")
     parts = text.split(".")
     if len(parts) != 3:

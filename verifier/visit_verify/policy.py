@@ -46,7 +46,8 @@ class Group:
 class Policy:
     """operators: by the thumbprint of the key. tills: by store and thumbprint. urls: where witnesses are asked, by name.
 
-    quorum: the name of a witness or a group, None for none.
+    quorum: the name of a witness or a group, None for none. revoked_devices: by thumbprint, the place in the log from which on nothing of a
+    device is believed; None for nothing at all.
     """
 
     logs: list[VerifierKey] = field(default_factory=list)
@@ -56,7 +57,12 @@ class Policy:
     quorum: str | None = None
     operators: dict[str, SigningParty] = field(default_factory=dict)
     tills: dict[tuple[str, str], SigningParty] = field(default_factory=dict)
-    revoked_devices: set[str] = field(default_factory=set)
+    revoked_devices: dict[str, int | None] = field(default_factory=dict)
+
+    def is_revoked(self, device: str, index: int) -> bool:
+        """Whether what a device signed is not believed at a place of the log."""
+        before = self.revoked_devices.get(device)
+        return device in self.revoked_devices and (before is None or index >= before)
 
     def reached_at(self, seen_s: Mapping[str, int]) -> int | None:
         """When the quorum was reached, in seconds since 1970; None where it was not. seen_s: when each witness signed, by its name.
@@ -113,8 +119,11 @@ def _read_line(policy: Policy, words: list[str]) -> None:
         case ["till", store, key, *limits]:
             party = _party(key, limits)
             policy.tills[store, party.id] = party
-        case ["revoked", device]:
-            policy.revoked_devices.add(device)
+        case ["revoked", device, *limits] if len(limits) <= 1:
+            found = _limits(limits)
+            if "after" in found:
+                raise BadPolicy("a device is revoked from a place on: before=<place in the log>")
+            policy.revoked_devices[device] = found.get("before")
         case _:
             raise BadPolicy(
                 f"expected log, witness, group, quorum, operator, till or revoked with what belongs to it, found {' '.join(words)[:80]!r}"
@@ -156,10 +165,15 @@ def _party(key: str, limits: list[str]) -> SigningParty:
     public = from_base64url(key)
     if len(public) != 32:
         raise BadPolicy("an Ed25519 key has 32 bytes, in base64url")
+    found = _limits(limits)
+    return SigningParty(public, found.get("after"), found.get("before"))
+
+
+def _limits(limits: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for limit in limits:
         match = _INDEX.fullmatch(limit)
         if match is None or match[1] in found:
             raise BadPolicy(f"expected after=<place in the log> or before=<place in the log>, found {limit[:40]!r}")
         found[match[1]] = int(match[2])
-    return SigningParty(public, found.get("after"), found.get("before"))
+    return found

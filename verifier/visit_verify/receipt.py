@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +21,16 @@ from .proof import Proof
 RECEIPT, CLAIM, CONFIRMATION, VOIDS = "xc-receipt+jwt", "xc-claim+jwt", "xc-conf+jwt", "xc-voids+jwt"
 LEVELS = ("claimed", "located", "coded", "confirmed", "redeemed")
 METHODS = frozenset({"geo", "till", "totp", "staff", "pos", "voucher"})
-_CONFIRMED, _REDEEMED = 3, 4
+_CODED, _CONFIRMED, _REDEEMED = 2, 3, 4
 _ENTRY_VERSION, _ENTRY_RECEIPT = 0x01, 0x01
 _LABEL = b"xc-leaf/v1\x00"
 SALT_BYTES = 32
 # How far a device's clock may stand from the operator's.
 _MOST_SKEW_MS = 300_000
+# A visit is said to be within a quarter of an hour, and a till signs within ten minutes of the device.
+_WINDOW_MS, _SCAN_MS = 900_000, 600_000
+# A list of voids names all of a year.
+_MOST_VOIDS_BYTES = 100_000_000
 _LATEST_MS = 253_402_300_799_999
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
@@ -102,7 +107,7 @@ def _verify(text: str, proof: Proof, policy: Policy, voids: str | None) -> Verdi
     checkpoint, existed_before_s = _check_logged(text, said, proof, policy, signers, unchecked)
     if not operator.holds_at(proof.index):
         raise BadReceipt(f"the operator's key was not good for entry {proof.index} of the log")
-    claim = _check_claim(said, policy, signers, unchecked)
+    claim = _check_claim(said, policy, proof.index, signers, unchecked)
     _check_confirmation(said, claim, policy, proof.index, signers, unchecked)
     _check_not_void(said, voids, policy, checkpoint, unchecked)
     pin = said.get("pin")
@@ -134,7 +139,7 @@ def _check_logged(
     return checkpoint, existed_before_s
 
 
-def _check_claim(said: dict[str, Any], policy: Policy, signers: list[Signer], unchecked: list[str]) -> Jws | None:
+def _check_claim(said: dict[str, Any], policy: Policy, index: int, signers: list[Signer], unchecked: list[str]) -> Jws | None:
     """The device's own signature, where the receipt shows it."""
     if "claim" not in said:
         unchecked.append("the visitor's device: its signature is not shown in a sealed receipt; ask for the open one and compare `clh`")
@@ -143,7 +148,7 @@ def _check_claim(said: dict[str, Any], policy: Policy, signers: list[Signer], un
     jwk = p256_jwk(claim.header["jwk"])
     check_es256(claim, jwk)
     device = thumbprint(jwk)
-    if device in policy.revoked_devices:
+    if policy.is_revoked(device, index):
         raise BadReceipt("the visitor's device was revoked")
     if to_base64url(claim.digest) != said["clh"]:
         raise BadReceipt("the claim in the receipt is not the one that it names")
@@ -153,6 +158,8 @@ def _check_claim(said: dict[str, Any], policy: Policy, signers: list[Signer], un
     at_ms = claim.payload.get("iat")
     if not _is_number(at_ms) or at_ms > said["iat"] + _MOST_SKEW_MS:
         raise BadReceipt("the device signed after the receipt was issued")
+    if not said["win"][0] - _MOST_SKEW_MS <= at_ms <= said["win"][1] + _MOST_SKEW_MS:
+        raise BadReceipt("the device signed at another time than the receipt says")
     signers.append(Signer("device", device))
     unchecked.append("that the visit was not before: the beacon in the claim needs a proof of its own")
     return claim
@@ -163,7 +170,7 @@ def _check_confirmation(said: dict[str, Any], claim: Jws | None, policy: Policy,
     if "conf" not in said:
         if said["lvl"] >= _CONFIRMED:
             raise BadReceipt(f"a receipt of level {said['lvl']} needs the signature of the store's till")
-        unchecked.append("the store: its till has not signed")
+        unchecked.append("the store: its till has not signed" + (", and its code was checked by the operator alone" if said["lvl"] == _CODED else ""))
         return
     confirmation = parse_jws(said["conf"], typ=CONFIRMATION, alg=ED25519, members=frozenset({"kid"}))
     kid = confirmation.header["kid"]
@@ -181,6 +188,12 @@ def _check_confirmation(said: dict[str, Any], claim: Jws | None, policy: Policy,
         raise BadReceipt("the till signed after the receipt was issued")
     if claim is not None and at_ms < claim.payload["iat"] - _MOST_SKEW_MS:
         raise BadReceipt("the till signed before the device did")
+    if not said["win"][0] - _MOST_SKEW_MS <= at_ms <= said["win"][1] + _SCAN_MS + _MOST_SKEW_MS:
+        raise BadReceipt("the till signed at another time than the receipt says")
+    if "pos" in confirmation.payload and confirmation.payload["pos"] != said.get("pos"):
+        raise BadReceipt("the till signed another ticket than the receipt has")
+    if said["lvl"] == _REDEEMED and "pos" not in confirmation.payload:
+        unchecked.append("the sale: no till has signed its ticket or voucher, the operator says so")
     signers.append(Signer("till", till.id))
 
 
@@ -188,16 +201,24 @@ def _check_not_void(said: dict[str, Any], voids: str | None, policy: Policy, che
     if voids is None:
         unchecked.append(f"whether the receipt was taken back since: it is good as of entry {checkpoint.size} of the log; ask for the list of voids")
         return
-    listed = parse_jws(voids, typ=VOIDS, alg=ED25519, members=frozenset({"kid"}))
+    listed = parse_jws(voids, typ=VOIDS, alg=ED25519, members=frozenset({"kid"}), most_bytes=_MOST_VOIDS_BYTES)
     operator = policy.operators.get(listed.header["kid"]) if isinstance(listed.header["kid"], str) else None
     if operator is None:
         raise BadReceipt("the list of voids is signed by a key that the policy does not name as an operator's")
+    if operator.before is not None:
+        # A list has no place in the log that could show on which side of the revocation it was signed.
+        raise BadReceipt("the list of voids is signed by a key that was revoked")
     check_ed25519(listed, operator.public)
-    hashes = listed.payload.get("voids")
-    if not isinstance(hashes, list) or listed.payload.get("iss") != said["iss"]:
+    hashes, at_ms = listed.payload.get("voids"), listed.payload.get("iat", 0)
+    if not isinstance(hashes, list) or not _is_time(at_ms) or listed.payload.get("iss") != said["iss"]:
         raise BadReceipt("the list of voids is not one of this operator")
     if to_base64url(hashlib.sha256(said["jti"].encode()).digest()) in hashes:
         raise BadReceipt("the receipt was taken back")
+    when = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if at_ms < said["iat"]:
+        unchecked.append(f"whether the receipt was taken back: the list of voids is of {when}, before it was issued")
+    else:
+        unchecked.append(f"whether the receipt was taken back after {when}, the time of the list of voids")
 
 
 # --- what a receipt must say -------------------------------------------------------------------------------------------------
@@ -228,7 +249,9 @@ def _check_level(said: dict[str, Any]) -> None:
     level, methods = said["lvl"], set(said["meth"])
     if level >= 2 and not methods & {"till", "totp", "staff"}:
         raise BadReceipt(f"level {level} needs a code of the till or its signature, found {', '.join(sorted(methods)) or 'nothing'}")
-    if level == _REDEEMED and "pos" not in said and "vch" not in said:
+    if level == 1 and "geo" not in methods:
+        raise BadReceipt("level 1 needs a position")
+    if level == _REDEEMED and not (({"pos"} & methods and "pos" in said) or ({"voucher"} & methods and "vch" in said)):
         raise BadReceipt("level 4 needs a ticket or a voucher")
 
 
@@ -258,7 +281,7 @@ def _is_hash(value: Any, size: int = 32) -> bool:
 
 
 def _is_window(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_time, value)) and bool(value[0] < value[1])
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_time, value)) and value[1] - value[0] == _WINDOW_MS
 
 
 def _are_methods(value: Any) -> bool:
