@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -27,6 +28,17 @@ def review() -> None:
     for subject, size in sorted(together.items()):
         click.echo(f"account {subject}: one of {size} that go about together (R12)")
     click.echo(f"{len(stores)} stores and {len(together)} accounts to be looked at")
+
+
+@check_ins.command()
+@click.argument("check_in_id", type=click.UUID)
+def evidence(check_in_id: UUID) -> None:
+    """Print what a disputed check-in was judged by, as JSON: positions, salt, and what was signed."""
+    database = Database(from_environment())
+    with database.read() as session:
+        found = service.open_evidence(session, check_in_id)
+    database.close()
+    click.echo(json.dumps(found, indent=2))
 
 
 @check_ins.command()

@@ -12,7 +12,7 @@ from uuid import UUID
 from geoalchemy2.shape import to_shape
 from sqlalchemy.orm import Session
 
-from visit_verify.jws import canonical
+from visit_verify.jws import canonical, to_base64url
 
 from ..auth.service import was_answered
 from ..caller import Caller
@@ -414,6 +414,24 @@ def dispute(session: Session, check_in_id: UUID, *, caller: Caller, open_: bool,
         raise Forbidden("a check-in is disputed by the app that sent it")
     row.disputed_at = (row.disputed_at or now) if open_ else None
     return row
+
+
+def open_evidence(session: Session, check_in_id: UUID) -> dict[str, Any]:
+    """What a disputed check-in was judged by, with the salt by which anybody sees that it is what the device signed.
+
+    Raises NotFound, Conflict where nobody disputes it, CheckInExpired where it is gone.
+    """
+    row = queries.find_check_in(session, check_in_id)
+    if row is None:
+        raise NotFound(f"there is no check-in {check_in_id}")
+    if row.disputed_at is None:
+        raise Conflict("positions are opened in a dispute only, and nobody disputes this check-in", code="not_disputed")
+    evidence = _evidence(session, row)
+    assert evidence.salt is not None
+    return {
+        "check_in": str(row.id), "findings": row.findings, "claim": evidence.claim, "confirmation": evidence.confirmation,
+        "evidence": evidence.evidence, "evidence_salt": to_base64url(evidence.salt),
+    }  # fmt: skip
 
 
 def erase_evidence(session: Session, *, now: datetime, keep_days: int) -> int:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from geo_o2o.checkins.claims import evidence_hash
+from geo_o2o.checkins.claims import evidence_hash, parse_claim
 from geo_o2o.checkins.schemas import CheckInResponse
-from geo_o2o.checkins.service import erase_evidence
+from geo_o2o.checkins.service import erase_evidence, open_evidence
 from geo_o2o.client import Position, Refused, Visitor
 from geo_o2o.client.signing import now_ms
+from geo_o2o.errors import Conflict, NotFound
 from geo_o2o.geo.crs import from_wgs84
 from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
 from geo_o2o.stores.models import Store
-from visit_verify.jws import to_base64url
+from visit_verify.jws import from_base64url, to_base64url
 
 from ..conftest import Api
 from ..factories import HELSINKI, make_store, north_of
@@ -232,6 +234,18 @@ def test_raw_positions_are_erased_after_their_time_unless_they_are_disputed(anna
     assert erase_evidence(session, now=utcnow() + timedelta(days=31), keep_days=30) == 1
     with pytest.raises(Refused, match="checkin_expired"):
         anna.calls.json("POST", f"/v1/check-ins/{gone}/receipts", {})
+
+
+def test_positions_are_opened_in_a_dispute_and_are_what_the_device_signed(anna: Visitor, store: Store, session: Session) -> None:
+    visit = anna.check_in(store.id, [position()])
+    with pytest.raises(Conflict, match="nobody disputes"):
+        open_evidence(session, UUID(visit["id"]))
+    with pytest.raises(NotFound):
+        open_evidence(session, UUID(int=0))
+    anna.calls.json("POST", f"/v1/check-ins/{visit['id']}/dispute", {})
+    session.expire_all()
+    found = open_evidence(session, UUID(visit["id"]))
+    assert evidence_hash(found["evidence"], from_base64url(found["evidence_salt"])) == parse_claim(found["claim"]).evidence_hash
 
 
 def test_visits_in_a_stream_of_fixes(anna: Visitor, store: Store) -> None:
