@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 from psycopg2.errors import UndefinedTable
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from .auth import commands as auth
-from .checkins import commands as checkins
-from .client import commands as client
 from .cluster import ClusterFailed
 from .config import BadSettings
-from .discovery import commands as discovery
-from .erasure import commands as erasure
 from .errors import GeoO2OError
-from .ingest import commands as ingest
-from .ledger import commands as ledger
-from .ops import commands as ops
 from .ports import Busy
-from .receipts import commands as receipts
-from .shelf import commands as shelf
-from .witness import commands as witness
+
+# Where each command stands. A room is imported when its command is called: nobody waits for what they do not use.
+COMMANDS = {
+    "db": "ops", "serve": "ops", "worker": "ops", "demo": "ops", "bench": "ops", "keys": "auth", "load": "ingest", "profiles": "discovery",
+    "shelf": "shelf", "log": "ledger", "receipt": "receipts", "subject": "erasure", "check-ins": "checkins", "visit": "client", "witness": "witness",
+}  # fmt: skip
 
 
 class Cli(click.Group):
     """Failures that a user can understand end in one sentence, not in a trace."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        room = COMMANDS.get(cmd_name)
+        if room is None:
+            return None
+        command: click.Command = getattr(import_module(f"{__package__}.{room}.commands"), cmd_name.replace("-", "_"))
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -49,22 +55,6 @@ class Cli(click.Group):
 def main() -> None:
     """A self-hosted service for offers nearby, proven visits and living districts."""
 
-
-main.add_command(ops.db)
-main.add_command(ops.serve)
-main.add_command(ops.worker)
-main.add_command(ops.demo)
-main.add_command(ops.bench)
-main.add_command(auth.keys)
-main.add_command(ingest.load)
-main.add_command(discovery.profiles)
-main.add_command(shelf.shelf)
-main.add_command(ledger.log)
-main.add_command(receipts.receipt)
-main.add_command(erasure.subject)
-main.add_command(checkins.check_ins)
-main.add_command(client.visit)
-main.add_command(witness.witness)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,6 +14,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 from alembic import command
+from psycopg2.errors import UndefinedColumn
 
 from geo_o2o import cluster
 from geo_o2o.app import import_models
@@ -133,7 +134,9 @@ def test_no_statement_of_the_suite_touches_every_partition(partitioned: Any) -> 
             try:
                 cursor.execute(f"EXPLAIN (FORMAT JSON) {text}", parameters or None)
             except psycopg2.Error as failure:
-                broken[text] = str(failure)
+                # A migration's own statement may be of a schema that is no more.
+                if not (isinstance(failure, UndefinedColumn) and reason is not None and ALLOWED[reason].startswith("migrations")):
+                    broken[text] = str(failure)
                 continue
             explained += 1
             whole = whole_tables(cursor.fetchone()[0])

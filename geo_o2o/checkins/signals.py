@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any, Literal, cast
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from ..geo.distance import distance_m
 from ..geo.point import Point
@@ -260,7 +260,7 @@ def stores_to_review(counts: Mapping[str, tuple[int, int]], *, q: float = _VENUE
     stores = sorted(counts)
     visits, away = (np.array([counts[store][place] for store in stores]) for place in (0, 1))
     others = np.maximum(visits.sum() - visits, 1)
-    chance = binom.sf(away - 1, visits, np.clip((away.sum() - away) / others, 1e-6, 1.0))
+    chance = bdtrc(away - 1, visits, np.clip((away.sum() - away) / others, 1e-6, 1.0))
     sequence = np.argsort(chance)
     passing = np.flatnonzero(chance[sequence] <= q * np.arange(1, len(stores) + 1) / max(len(stores), 1))
     return sorted(stores[at] for at in sequence[: passing[-1] + 1]) if len(passing) else []
