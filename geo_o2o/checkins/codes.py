@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from ..errors import Conflict, Forbidden, Gone, InvalidInput, TooMany
+from ..errors import Conflict, Gone, InvalidInput, TooMany
 from ..signers.queries import tills_of_store
+from ..signers.service import TillNotOfStore, TillRevoked
 from ..signers.totp import is_totp, totp_step
 from ..stores.models import Store
 from . import queries
@@ -32,14 +33,6 @@ class CodeReplayed(Conflict):
     code = "code_replayed"
 
 
-class CodeOfAnotherStore(Forbidden):
-    code = "till_not_of_store"
-
-
-class CodeOfRevokedTill(Forbidden):
-    code = "till_revoked"
-
-
 def add_try(session: Session, *, device_id: str, store_id: UUID, now: datetime) -> None:
     """Counts a try of a device at a store, right or wrong. Raises TooMany."""
     of_device, at_store = queries.add_try(session, device_id=device_id, store_id=store_id, chance=uuid4(), now=now, since=now - _TRIES_WITHIN)
@@ -52,7 +45,7 @@ def add_try(session: Session, *, device_id: str, store_id: UUID, now: datetime) 
 
 
 def use_code(session: Session, code: str, *, store: Store, device_id: str, now: datetime) -> tuple[str, str]:
-    """The till whose code it is, and the method (`till` or `totp`). Raises CodeInvalid, CodeExpired, CodeReplayed and who may not."""
+    """The till whose code it is, and the method (`till` or `totp`). Raises CodeInvalid, CodeExpired, CodeReplayed, TillNotOfStore, TillRevoked."""
     till_id, step, method = _signed(session, code, store.id, now) if not is_totp(code) else _typed(session, code, store.id, now)
     if not queries.use_till_code(session, shard_cell=store.shard_cell, till_id=till_id, step=step, device_id=device_id, now=now):
         raise CodeReplayed("this device has shown this code before: each code counts once for each device")
@@ -65,12 +58,12 @@ def _signed(session: Session, text: str, store_id: UUID, now: datetime) -> tuple
     except BadCode as failure:
         raise CodeInvalid(str(failure), errors={"code": [str(failure)]}) from failure
     if code.store != short_store(store_id):
-        raise CodeOfAnotherStore("this is the code of another store")
+        raise TillNotOfStore("this is the code of another store")
     till = next((one for one in tills_of_store(session, store_id) if code.is_of(one.public)), None)
     if till is None:
-        raise CodeOfAnotherStore("this code was made by no till that is enrolled at the store")
+        raise TillNotOfStore("this code was made by no till that is enrolled at the store")
     if till.revoked_at is not None:
-        raise CodeOfRevokedTill(f"the till that made this code was revoked on {till.revoked_at:%Y-%m-%d}")
+        raise TillRevoked(f"the till that made this code was revoked on {till.revoked_at:%Y-%m-%d}")
     if not is_fresh(code, at_s=now.timestamp()):
         raise CodeExpired("this code is not of this moment: read the one that the till shows now")
     return till.id, code.step, "till"

@@ -36,7 +36,7 @@ from .fixes import MOST_CLOCK_SKEW, AccuracyTooPoor, ClockSkew, check_clock, rea
 from .geofence import LOCATED_R95_M, POLICY, WORST_R95_M, Fence, judge
 from .models import Challenge, CheckIn, CheckInEvidence, Honeypot
 from .risk import Account, point_e6, weigh
-from .signals import accounts_together, present_policy, relayed_codes, score, stores_to_review, total_of
+from .signals import RELAYED, accounts_together, present_policy, relayed_codes, score, stores_to_review, total_of
 
 _log = logging.getLogger("geo_o2o")
 CHALLENGE_LIFE = timedelta(seconds=120)
@@ -144,9 +144,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     """
     claim = sent.claim
     ledger.check_not_frozen(session, now=now)
-    if proof.device_id != claim.device_id:
-        raise signers.ProofInvalid("the request is signed by another device than the claim")
-    attested = signers.check_device(session, claim.device_id)
+    attested = _check_claimant(session, claim, proof)
     store = _store(session, claim.store_id)
     check_clock(claim.at_ms, now, field="claim", whose="the phone's")
     _use_challenge(session, claim, store, now)
@@ -172,19 +170,19 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
         session, account=account, seen=seen, verdict=verdict, store_id=store.id, shard_cell=store.shard_cell, coded=method is not None,
         honeypot=store.status == "closed", now=now,
     )  # fmt: skip
+    codes = [one.code for one in found.findings]
     # A phone that does not know where it is says nothing against a code of the till; one that is surely elsewhere does.
-    unsure = verdict.r95_m > LOCATED_R95_M and not relayed_codes(p_in=verdict.p_in, r95_m=verdict.r95_m)
+    unsure = verdict.r95_m > LOCATED_R95_M and RELAYED not in codes
     level = CODED if method is not None and (verdict.level > 0 or unsure) else verdict.level
     level = 0 if found.caps_level else level
     methods = [name for name, has in (("geo", verdict.level > 0), (method, method is not None)) if has and name is not None]
-    explanation = found.explanation()
     row = CheckIn(
         shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
         device_id=claim.device_id, subject_id=subject_id, visitor=sent.visitor, level=level, state="rejected" if found.caps_level else STATES[level],
         methods=methods, p_in=int(verdict.p_in * 1000), r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000),
-        fence=fence.name, reasons=list(dict.fromkeys([*verdict.reasons, *(one["code"] for one in explanation["reasons"])])), risk=found.total,
-        findings=explanation["reasons"], policy=POLICY_NAME, claim_hash=claim.hash, evidence_hash=claim.evidence_hash,
-        store_hash=_store_hash(session, store), till_id=till_id, checked_in_at=now,
+        fence=fence.name, reasons=list(dict.fromkeys([*verdict.reasons, *codes])), risk=found.total,
+        findings=found.explanation()["reasons"], policy=POLICY_NAME, claim_hash=claim.hash, evidence_hash=claim.evidence_hash,
+        store_hash=_store_hash(session, store, fence), till_id=till_id, checked_in_at=now,
     )  # fmt: skip
     lat_e6, lng_e6 = point_e6(seen[-1].at)
     evidence = CheckInEvidence(
@@ -197,6 +195,13 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
         r_mm=row.r95_mm, visited_at=now,
     )  # fmt: skip
     return row
+
+
+def _check_claimant(session: Session, claim: Claim, proof: Proof) -> bool | None:
+    """Whether the platform of the device vouches for it. Raises ProofInvalid, DeviceRevoked."""
+    if proof.device_id != claim.device_id:
+        raise signers.ProofInvalid("the request is signed by another device than the claim")
+    return signers.check_device(session, claim.device_id)
 
 
 def _store(session: Session, store_id: UUID) -> Store:
@@ -236,12 +241,11 @@ def _fence(store: Store) -> Fence:
     return Fence(centre=Point(point.x, point.y), footprint=footprint, radius_m=store.fence_radius_m)
 
 
-def _store_hash(session: Session, store: Store) -> bytes:
+def _store_hash(session: Session, store: Store, fence: Fence) -> bytes:
     """Of the store's record in force: name, place, outline and tills."""
-    point = to_shape(store.location)
-    footprint = None if store.footprint is None else hashlib.sha256(to_shape(store.footprint).wkb).hexdigest()
+    footprint = None if fence.footprint is None else hashlib.sha256(fence.footprint.wkb).hexdigest()
     record = {
-        "id": str(store.id), "name": store.name, "at": [round(point.y * 1e7), round(point.x * 1e7)], "footprint": footprint,
+        "id": str(store.id), "name": store.name, "at": [round(fence.centre.lat * 1e7), round(fence.centre.lon * 1e7)], "footprint": footprint,
         "tills": live_till_ids(session, store.id),
     }  # fmt: skip
     return hashlib.sha256(canonical(record)).digest()
@@ -255,7 +259,6 @@ def confirm(session: Session, settings: Settings, check_in_id: UUID, said: Confi
 
     Raises NotFound, TillNotOfStore, TillRevoked, Malformed; AlreadyConfirmed; CheckInExpired, ClockSkew; LogFrozen.
     """
-    ledger.check_not_frozen(session, now=now)
     row = get_check_in(session, check_in_id, caller=caller, lock=True)
     if said.store_id != row.store_id:
         raise signers.TillNotOfStore("the confirmation is for another store than the check-in")
@@ -282,7 +285,7 @@ def confirm(session: Session, settings: Settings, check_in_id: UUID, said: Confi
 
 def _note_relayed_scan(row: CheckIn) -> None:
     """What a visitor shows can be sent to a friend at the till as well as a till's code can be sent away from it (rule R10)."""
-    if "R10" in row.reasons or not relayed_codes(p_in=row.p_in / 1000, r95_m=row.r95_mm / 1000):
+    if RELAYED in row.reasons or not relayed_codes(p_in=row.p_in / 1000, r95_m=row.r95_mm / 1000):
         return
     finding = score({"relayed_codes": 1}, present_policy()).explanation()["reasons"][0]
     row.findings, row.reasons = [*row.findings, finding], [*row.reasons, finding["code"]]
@@ -313,8 +316,6 @@ def redeem(session: Session, settings: Settings, row: CheckIn, *, pos_hash: byte
     """Binds a confirmed check-in to a sale. row: locked. Raises NotConfirmed, CheckInExpired, LogFrozen."""
     if row.level < CONFIRMED:
         raise NotConfirmed(f"a check-in is redeemed once it is confirmed; this one is {row.state}")
-    ledger.check_not_frozen(session, now=now)
-    _evidence(session, row)
     if pos_hash is not None:
         _use_ticket(session, row, pos_hash)
     if voucher_hash is not None:
@@ -341,9 +342,7 @@ def _evidence(session: Session, row: CheckIn) -> CheckInEvidence:
 
 def count_try(session: Session, claim: Claim, *, caller: Caller, proof: Proof, idempotency_key: str, now: datetime) -> None:
     """Counts a try of six digits, unless the same request was answered before. Raises ProofInvalid, DeviceRevoked, TooMany."""
-    if proof.device_id != claim.device_id:
-        raise signers.ProofInvalid("the request is signed by another device than the claim")
-    signers.check_device(session, claim.device_id)
+    _check_claimant(session, claim, proof)
     if not was_answered(session, caller=caller, key=idempotency_key):
         add_try(session, device_id=claim.device_id, store_id=claim.store_id, now=now)
 

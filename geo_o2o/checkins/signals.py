@@ -23,6 +23,8 @@ from ..geo.point import Point
 
 Band = Literal["clean", "review", "refused"]
 
+# The rule that is asked of a till's code and of a visitor's scan.
+RELAYED = "R10"
 # Below this distance receivers that wander look like people who move.
 _MOVED_M = 1_000.0
 # Half a minute and not a whole one, as first planned: five fixes of which none is older than a minute do not span one.

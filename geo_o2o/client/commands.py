@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +71,7 @@ def receipt(url: str, key: str, check_in_id: str, keep: Path, device: Path) -> N
 @click.option("--name", default="till", help="What the store calls it.")
 def enrol_till(url: str, key: str, store: str, till_file: Path, name: str) -> None:
     """Enrol a store's till; its key is made where there is none."""
-    if not till_file.exists():
-        with open(os.open(till_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(TillKey.make().seed.hex() + "\n")
-    _print(Till(url, key, store, _kept(till_file)).enrol(name))
+    _print(Till(url, key, store, TillKey.kept(till_file)).enrol(name))
 
 
 @visit.command()
@@ -83,7 +79,7 @@ def enrol_till(url: str, key: str, store: str, till_file: Path, name: str) -> No
 @_till
 def code(store: str, till_file: Path) -> None:
     """Print what the till shows now, good for a quarter of a minute."""
-    click.echo(_kept(till_file).code(store))
+    click.echo(TillKey.kept(till_file).code(store))
 
 
 @visit.command()
@@ -94,14 +90,7 @@ def code(store: str, till_file: Path) -> None:
 @click.argument("scan")
 def confirm(url: str, key: str, store: str, till_file: Path, scan: str) -> None:
     """Confirm whoever shows the code SCAN (XCV1:...). Prints the check-in as JSON."""
-    _print(Till(url, key, store, _kept(till_file)).confirm(scan))
-
-
-def _kept(till_file: Path) -> TillKey:
-    seed = bytes.fromhex(till_file.read_text().strip())
-    if len(seed) != 32:
-        raise ValueError(f"{till_file} holds no till's key")
-    return TillKey(seed)
+    _print(Till(url, key, store, TillKey.kept(till_file)).confirm(scan))
 
 
 def _print(found: dict[str, Any]) -> None:

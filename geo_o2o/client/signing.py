@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,9 @@ class Device:
     @classmethod
     def kept(cls, path: str | Path) -> Device:
         """The device whose key is in a file, made where there is none."""
-        file = Path(path)
-        if not file.exists():
-            key = generate_private_key(SECP256R1())
-            with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-                opened.write(_pem(key))
-        found = load_pem_private_key(file.read_bytes(), None)
+        found = load_pem_private_key(_kept(path, lambda: _pem(generate_private_key(SECP256R1()))), None)
         if not isinstance(found, EllipticCurvePrivateKey):
-            raise ValueError(f"{file} holds no P-256 key")
+            raise ValueError(f"{path} holds no P-256 key")
         return cls(_as_key(found))
 
     @property
@@ -87,6 +83,14 @@ class TillKey:
     def make(cls) -> TillKey:
         return cls(secrets.token_bytes(32))
 
+    @classmethod
+    def kept(cls, path: str | Path) -> TillKey:
+        """The till whose key is in a file, made where there is none. Raises ValueError."""
+        seed = bytes.fromhex(_kept(path, lambda: secrets.token_hex(32).encode()).decode().strip())
+        if len(seed) != 32:
+            raise ValueError(f"{path} holds no till's key")
+        return cls(seed)
+
     @property
     def id(self) -> str:
         return ed25519_thumbprint(public_of(self.seed))
@@ -106,6 +110,15 @@ class TillKey:
             "iat": now_ms() if at_ms is None else at_ms, **({"late": True} if late else {}), **({"pos": to_base64url(pos)} if pos else {}),
         }  # fmt: skip
         return sign_confirmation(said, seed=self.seed)
+
+
+def _kept(path: str | Path, make: Callable[[], bytes]) -> bytes:
+    """The content of a file that nobody else can read, made where there is none."""
+    file = Path(path)
+    if not file.exists():
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(make())
+    return file.read_bytes()
 
 
 def _as_key(key: EllipticCurvePrivateKey) -> ECKey:

@@ -10,13 +10,12 @@ import click
 
 from visit_verify.cli import main as verify_main
 from visit_verify.file import parse_visit
-from visit_verify.receipt import store_of
 
 from ..config import from_environment
 from ..db import Database
 from ..ledger.service import shard_at
 from . import service
-from .trust import policy_text
+from .trust import policy_for, policy_text
 
 
 @click.group()
@@ -41,17 +40,15 @@ def verify(file: Path, policy_file: Path | None, voids: Path | None, as_json: bo
 
 def _own_policy(file: Path) -> str:
     """This installation's own keys, as far as a receipt needs them."""
-    try:
-        text, proof = parse_visit(file.read_bytes())
-        store, shard = store_of(text), proof.checkpoint.origin.rpartition("/")[2]
-    except (OSError, ValueError) as failure:
-        raise click.ClickException(f"{file}: {failure}") from failure
     settings = from_environment()
     database = Database(settings)
-    with database.read() as session:
-        found = policy_text(session, settings, shard=shard, store_ids=[store])
-    database.close()
-    return found
+    try:
+        with database.read() as session:
+            return policy_for(session, settings, *parse_visit(file.read_bytes()))
+    except (OSError, ValueError) as failure:
+        raise click.ClickException(f"{file}: {failure}") from failure
+    finally:
+        database.close()
 
 
 @receipt.command()

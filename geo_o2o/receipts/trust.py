@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from visit_verify.jws import to_base64url
+from visit_verify.proof import Proof
+from visit_verify.receipt import store_of
 
 from ..config import Settings
 from ..errors import NotFound
@@ -36,6 +38,11 @@ def policy_text(session: Session, settings: Settings, *, shard: str, store_ids: 
     for device_id, event in signers.revoked_devices(session):
         lines += _revoked(session, shard, device_id, event)
     return "\n".join([*lines, ""])
+
+
+def policy_for(session: Session, settings: Settings, receipt: str, proof: Proof) -> str:
+    """The same as far as one receipt needs it: the log of its proof, and the tills of its store. Raises NotFound, BadReceipt, BadNote."""
+    return policy_text(session, settings, shard=proof.checkpoint.origin.rpartition("/")[2], store_ids=[store_of(receipt)])
 
 
 def _witnesses(settings: Settings) -> list[str]:

@@ -6,9 +6,11 @@ from flask import Response
 
 from visit_verify.cli import as_json
 from visit_verify.file import format_visit
+from visit_verify.merkle import BadProof
+from visit_verify.note import BadNote
 from visit_verify.policy import parse_policy
 from visit_verify.proof import parse_proof
-from visit_verify.receipt import BadReceipt, store_of, verify
+from visit_verify.receipt import BadReceipt, verify
 
 from ..auth.access import access, public
 from ..http import answer, caller, database, path_id, settings, utcnow
@@ -16,7 +18,7 @@ from ..ledger.service import shard_at
 from ..parsing import Blueprint
 from . import queries, service
 from .schemas import JwkSet, PolicyAsked, ReceiptResponse, VerifyRequest, VerifyResponse, VoidRequest, dump_key, dump_receipt
-from .trust import policy_text
+from .trust import policy_for, policy_text
 
 blueprint = Blueprint("receipts", __name__, url_prefix="", description="Receipts of visits, which anybody can verify")
 
@@ -94,15 +96,11 @@ def check(asked: dict[str, Any]) -> dict[str, Any]:
     """What a receipt proves, by this operator's own keys: for convenience. An auditor runs `visit-verify` with keys of their own choice."""
     try:
         proof = parse_proof(asked["proof"].strip() + "\n")
-        store, shard = store_of(asked["receipt"]), proof.checkpoint.origin.rpartition("/")[2]
-    except (BadReceipt, ValueError) as failure:
-        return {"result": "refused", "reason": str(failure)}
-    with database().read() as session:
-        text = policy_text(session, settings(), shard=shard, store_ids=[store])
-        listed = service.voids(session, settings(), now=utcnow())
-    try:
+        with database().read() as session:
+            text = policy_for(session, settings(), asked["receipt"], proof)
+            listed = service.voids(session, settings(), now=utcnow())
         return {"result": "believed", "verdict": as_json(verify(asked["receipt"], proof, parse_policy(text), voids=listed))}
-    except BadReceipt as failure:
+    except (BadReceipt, BadProof, BadNote) as failure:
         return {"result": "refused", "reason": str(failure)}
 
 
