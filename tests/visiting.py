@@ -7,6 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
 from geo_o2o.checkins.claims import evidence_hash, parse_claim
 from geo_o2o.checkins.models import CheckIn, CheckInEvidence
 from geo_o2o.checkins.service import new_check_in_id
@@ -19,7 +23,7 @@ from geo_o2o.ledger import service as ledger
 from geo_o2o.signers import queries as signers
 from geo_o2o.stores.models import Store
 from visit_verify.file import parse_visit
-from visit_verify.jws import to_base64url
+from visit_verify.jws import from_base64url, to_base64url
 from visit_verify.policy import Policy, parse_policy
 from visit_verify.receipt import Verdict, verify
 
@@ -135,3 +139,20 @@ def located_row(session: Any, store: Store, *, account: str, caller_id: UUID, de
     )
     session.add_all([row, kept])
     return row
+
+
+def refusal(deed: Any, *arguments: Any, **more: Any) -> tuple[int, str]:
+    with pytest.raises(Refused) as refused:
+        deed(*arguments, **more)
+    return refused.value.status, refused.value.code
+
+
+def age(session: Session, table: str, column: str, seconds: float) -> None:
+    """Lets time pass for what stands in a table."""
+    session.execute(sa.text(f"UPDATE {table} SET {column} = {column} - make_interval(secs => :seconds)"), {"seconds": seconds})
+    session.commit()
+
+
+def payload_of(jws: str) -> bytes:
+    """What a signed text says, as bytes; nothing is checked."""
+    return from_base64url(jws.split(".")[1])

@@ -77,10 +77,10 @@ def list_check_ins(
 
 def count_check_ins(
     session: Session, *, merchant_id: UUID | None, store_id: UUID | None, since: datetime | None, until: datetime | None, suspect_from: int
-) -> Sequence[tuple[UUID, int, bool, int]]:
-    """(store id, level, whether its risk is suspect_from or more, number) of each store and level."""
-    suspect = CheckIn.risk >= suspect_from
-    query = sa.select(CheckIn.store_id, CheckIn.level, suspect, sa.func.count()).group_by(CheckIn.store_id, CheckIn.level, sa.text("3"))
+) -> Sequence[tuple[UUID, int, str, int]]:
+    """(store id, level, standing, number) of each store and level. standing: `voided`, `suspect` (risk suspect_from or more) or `good`."""
+    standing = sa.case((CheckIn.state == "voided", "voided"), (CheckIn.risk >= suspect_from, "suspect"), else_="good")
+    query = sa.select(CheckIn.store_id, CheckIn.level, standing, sa.func.count()).group_by(CheckIn.store_id, CheckIn.level, sa.text("3"))
     if merchant_id is not None:
         query = query.where(CheckIn.merchant_id == merchant_id)
     if store_id is not None:
@@ -90,7 +90,7 @@ def count_check_ins(
     if until is not None:
         query = query.where(CheckIn.checked_in_at < until)
     rows = session.execute(query.order_by(CheckIn.store_id, CheckIn.level))
-    return [(store, level, bool(is_suspect), number) for store, level, is_suspect, number in rows]
+    return [(store, level, found, number) for store, level, found, number in rows]
 
 
 def delete_evidence(session: Session, *, before: datetime) -> int:
@@ -243,7 +243,12 @@ def without_receipt(session: Session, *, before: datetime, most: int) -> Sequenc
         .exists()
     )
     query = sa.select(CheckIn).where(
-        CheckIn.receipt_id.is_(None), CheckIn.claim_hash.is_not(None), CheckIn.checked_in_at < before, CheckIn.subject_id.is_not(None), has_claim
+        CheckIn.receipt_id.is_(None),
+        CheckIn.claim_hash.is_not(None),
+        CheckIn.state != "voided",
+        CheckIn.checked_in_at < before,
+        CheckIn.subject_id.is_not(None),
+        has_claim,
     )
     return session.scalars(query.order_by(CheckIn.checked_in_at).limit(most).with_for_update(skip_locked=True)).all()
 

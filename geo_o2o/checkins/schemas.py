@@ -12,7 +12,7 @@ from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
 from .geofence import ACCURACY_KINDS
 from .models import Challenge, CheckIn
-from .service import POLICY_NAME, SCAN_WITHIN, STATES
+from .service import POLICY_NAME, REJECTED, SCAN_WITHIN, STATES, VOIDED
 from .signals import band_of, present_policy
 from .tillcode import make_scan
 
@@ -147,7 +147,7 @@ class CheckInResponse(ma.Schema):
     store_id = ma.fields.UUID()
     level = ma.fields.Integer(metadata={"description": "0 claimed, 1 located, 2 coded, 3 confirmed, 4 redeemed"})
     level_name = ma.fields.String()
-    state = ma.fields.String(metadata={"description": "the level's name, or rejected"})
+    state = ma.fields.String(metadata={"description": "the level's name; rejected by the rules; voided"})
     methods = ma.fields.List(ma.fields.String(), metadata={"description": "geo, till, totp, staff, pos, voucher"})
     p_in = ma.fields.Integer(metadata={"description": "probability inside the fence, per mille"})
     r95_mm = ma.fields.Integer(metadata={"description": "radius that holds the true position with 95 %"})
@@ -193,6 +193,7 @@ class Apart(ma.Schema):
 
     unproven = ma.fields.Integer(metadata={"description": "levels 0 to 2: the visitor's word, with or without a code"})
     under_review = ma.fields.Integer(metadata={"description": "confirmed, and something speaks against it"})
+    voided = ma.fields.Integer(metadata={"description": "taken back, of any level"})
 
 
 class CheckInCounts(ma.Schema):
@@ -236,4 +237,6 @@ _NEXT = {0: ["send a better position", _CODE, _SCAN], 1: [_CODE, _SCAN], 2: [_SC
 
 
 def _next(check_in: CheckIn) -> list[str]:
-    return ["dispute it, if the findings are wrong"] if check_in.state == "rejected" else _NEXT.get(check_in.level, [])
+    if check_in.state == VOIDED:
+        return []
+    return ["dispute it, if the findings are wrong"] if check_in.state == REJECTED else _NEXT.get(check_in.level, [])

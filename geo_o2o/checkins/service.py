@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,18 +30,18 @@ from ..signers.queries import live_till_ids
 from ..stores.models import Store
 from ..stores.service import get_store
 from . import queries
-from .claims import CHALLENGE_BYTES, BadClaim, Claim, Confirmation, evidence_hash
+from .claims import CHALLENGE_BYTES, BadClaim, Claim, evidence_hash
 from .codes import add_try, use_code
-from .fixes import MOST_CLOCK_SKEW, AccuracyTooPoor, ClockSkew, check_clock, read_fixes
+from .fixes import MOST_CLOCK_SKEW, AccuracyTooPoor, check_clock, read_fixes
 from .geofence import LOCATED_R95_M, POLICY, WORST_R95_M, Fence, judge
 from .models import Challenge, CheckIn, CheckInEvidence, Honeypot
 from .risk import Account, point_e6, weigh
-from .signals import RELAYED, accounts_together, present_policy, relayed_codes, score, stores_to_review, total_of
+from .signals import RELAYED, accounts_together, present_policy, stores_to_review
 
 _log = logging.getLogger("geo_o2o")
 CHALLENGE_LIFE = timedelta(seconds=120)
 # A till scans what was claimed a moment ago; one that is offline may say so within a day.
-SCAN_WITHIN, _LATE_WITHIN = timedelta(minutes=10), timedelta(hours=24)
+SCAN_WITHIN, LATE_WITHIN = timedelta(minutes=10), timedelta(hours=24)
 # A visit that nobody confirms has its receipt after this time.
 _RECEIPT_AFTER = timedelta(minutes=30)
 _MOST_TOGETHER = 200
@@ -50,6 +50,7 @@ _WEEK = timedelta(days=7)
 # Per mille: a confirmed visit whose phone was surely elsewhere (rule R11).
 _FAR = 100
 STATES = ("claimed", "located", "coded", "confirmed", "redeemed")
+REJECTED, VOIDED = "rejected", "voided"
 CODED, CONFIRMED, REDEEMED = 2, 3, 4
 POLICY_NAME = f"{POLICY}.{present_policy().name}"
 
@@ -78,16 +79,12 @@ class ChallengeExpired(Gone):
     code = "challenge_expired"
 
 
-class AlreadyConfirmed(Conflict):
-    code = "already_confirmed"
-
-
-class TicketUsed(Conflict):
-    code = "ticket_used"
-
-
 class CheckInExpired(Gone):
     code = "checkin_expired"
+
+
+class Voided(Conflict):
+    code = "voided"
 
 
 class NotConfirmed(Conflict):
@@ -178,7 +175,7 @@ def check_in(session: Session, *, caller: Caller, proof: Proof, sent: Sent, chec
     methods = [name for name, has in (("geo", verdict.level > 0), (method, method is not None)) if has and name is not None]
     row = CheckIn(
         shard_cell=store.shard_cell, id=check_in_id, store_id=store.id, merchant_id=store.merchant_id, caller_id=caller.key_id,
-        device_id=claim.device_id, subject_id=subject_id, visitor=sent.visitor, level=level, state="rejected" if found.caps_level else STATES[level],
+        device_id=claim.device_id, subject_id=subject_id, visitor=sent.visitor, level=level, state=REJECTED if found.caps_level else STATES[level],
         methods=methods, p_in=int(verdict.p_in * 1000), r95_mm=round(verdict.r95_m * 1000), distance_mm=round(verdict.distance_m * 1000),
         fence=fence.name, reasons=list(dict.fromkeys([*verdict.reasons, *codes])), risk=found.total,
         findings=found.explanation()["reasons"], policy=POLICY_NAME, claim_hash=claim.hash, evidence_hash=claim.evidence_hash,
@@ -251,89 +248,10 @@ def _store_hash(session: Session, store: Store, fence: Fence) -> bytes:
     return hashlib.sha256(canonical(record)).digest()
 
 
-# --- the store's word --------------------------------------------------------------------------------------------------------
-
-
-def confirm(session: Session, settings: Settings, check_in_id: UUID, said: Confirmation, *, caller: Caller, now: datetime) -> CheckIn:
-    """A till of the store says that it saw whoever made the claim: level 3, and a receipt. The same word twice counts once.
-
-    Raises NotFound, TillNotOfStore, TillRevoked, Malformed; AlreadyConfirmed; CheckInExpired, ClockSkew; LogFrozen.
-    """
-    row = get_check_in(session, check_in_id, caller=caller, lock=True)
-    if said.store_id != row.store_id:
-        raise signers.TillNotOfStore("the confirmation is for another store than the check-in")
-    till = signers.get_till(session, said.till_id, store_id=row.store_id)
-    said.check(till.public)
-    if said.claim_hash != row.claim_hash:
-        message = "the till signed the hash of another claim than that of this check-in"
-        raise InvalidInput(message, code="claim_mismatch", errors={"confirmation": [message]})
-    evidence = _evidence(session, row)
-    if evidence.confirmation is not None:
-        if evidence.confirmation == said.text:
-            return row
-        raise AlreadyConfirmed("this check-in was confirmed before")
-    _check_scan(said, row, now)
-    evidence.confirmation, row.confirmed_at, row.till_id = said.text, now, till.id
-    row.methods = [*row.methods, "staff"]
-    _note_relayed_scan(row)
-    if said.pos_hash is not None:
-        _use_ticket(session, row, said.pos_hash)
-    _raise_to(row, CONFIRMED if said.pos_hash is None else REDEEMED)
-    issue(session, settings, row, now=now)
-    return row
-
-
-def _note_relayed_scan(row: CheckIn) -> None:
-    """What a visitor shows can be sent to a friend at the till as well as a till's code can be sent away from it (rule R10)."""
-    if RELAYED in row.reasons or not relayed_codes(p_in=row.p_in / 1000, r95_m=row.r95_mm / 1000):
-        return
-    finding = score({"relayed_codes": 1}, present_policy()).explanation()["reasons"][0]
-    row.findings, row.reasons = [*row.findings, finding], [*row.reasons, finding["code"]]
-    row.risk = total_of(row.findings, present_policy())
-
-
-def _use_ticket(session: Session, row: CheckIn, pos_hash: bytes) -> None:
-    """Binds a check-in to one ticket of the till, and that ticket to no other one. Raises TicketUsed."""
-    if row.pos_hash not in (None, pos_hash):
-        raise TicketUsed("this check-in is bound to another ticket")
-    if queries.is_ticket_used(session, row, pos_hash):
-        raise TicketUsed("this ticket belongs to another visit")
-    if row.pos_hash is None:
-        row.pos_hash, row.methods = pos_hash, [*row.methods, "pos"]
-
-
-def _check_scan(said: Confirmation, row: CheckIn, now: datetime) -> None:
-    scanned = datetime.fromtimestamp(said.at_ms / 1000, UTC)
-    if not -MOST_CLOCK_SKEW <= scanned - row.checked_in_at <= SCAN_WITHIN or now - row.checked_in_at > _LATE_WITHIN:
-        raise CheckInExpired("a claim is to be confirmed within ten minutes, and by a till that was offline it is to be sent within a day")
-    if not said.late:
-        check_clock(said.at_ms, now, field="confirmation", whose="the till's")
-    elif scanned > now + MOST_CLOCK_SKEW:
-        raise ClockSkew("the till signed later than now", errors={"confirmation": ["too far from our clock"]})
-
-
-def redeem(session: Session, settings: Settings, row: CheckIn, *, pos_hash: bytes | None, voucher_hash: bytes | None, now: datetime) -> CheckIn:
-    """Binds a confirmed check-in to a sale. row: locked. Raises NotConfirmed, CheckInExpired, LogFrozen."""
-    if row.level < CONFIRMED:
-        raise NotConfirmed(f"a check-in is redeemed once it is confirmed; this one is {row.state}")
-    if pos_hash is not None:
-        _use_ticket(session, row, pos_hash)
-    if voucher_hash is not None:
-        row.voucher_hash, row.methods = voucher_hash, [*row.methods, *(["voucher"] if "voucher" not in row.methods else [])]
-    _raise_to(row, REDEEMED)
-    issue(session, settings, row, now=now)
-    return row
-
-
-def _raise_to(row: CheckIn, level: int) -> None:
-    """A level is never lowered, and what the rules have refused stays at 0, whoever signs."""
-    if row.state != "rejected":
-        row.level = max(row.level, level)
-        row.state = STATES[row.level]
-
-
-def _evidence(session: Session, row: CheckIn) -> CheckInEvidence:
-    """Raises CheckInExpired where it is gone."""
+def evidence_of(session: Session, row: CheckIn) -> CheckInEvidence:
+    """Raises CheckInExpired where it is gone, Voided where nothing may be added any more."""
+    if row.state == VOIDED:
+        raise Voided("this visit was taken back, for good")
     evidence = queries.find_evidence(session, row.id)
     if evidence is None or evidence.claim is None:
         raise CheckInExpired("what was signed for this check-in has been erased, so nothing can be added to it")
@@ -359,13 +277,13 @@ def check_audience(row: CheckIn, audience: str, *, caller: Caller, now: datetime
     own = f"merchant:{caller.merchant_id}"
     if audience != own:
         raise Forbidden(f"your own audience is {own}; others are asked for by the visitor's app")
-    if row.confirmed_at is None and now - row.checked_in_at <= _LATE_WITHIN + MOST_CLOCK_SKEW:
+    if row.confirmed_at is None and now - row.checked_in_at <= LATE_WITHIN + MOST_CLOCK_SKEW:
         raise NotConfirmed("a store has a receipt once its till has confirmed the visit, or after a day")
 
 
 def issue(session: Session, settings: Settings, row: CheckIn, *, audience: str = HOLDER, now: datetime) -> Receipt:
     """A receipt of a check-in as it stands; the one that there is where nothing has changed. Raises CheckInExpired, LogFrozen, InvalidInput."""
-    evidence = _evidence(session, row)
+    evidence = evidence_of(session, row)
     assert row.subject_id is not None
     assert evidence.claim is not None
     receipt = receipts.issue(session, settings, _visit(row, evidence.claim, evidence.confirmation), audience=audience, now=now)
@@ -397,10 +315,21 @@ def issue_due(session: Session, settings: Settings, *, now: datetime) -> int:
             with session.begin_nested():
                 issue(session, settings, row, now=now)
             issued += 1
-        except (NotFound, CheckInExpired, receipts.ReceiptVoided) as failure:
+        except (NotFound, CheckInExpired, Voided, receipts.ReceiptVoided) as failure:
             # One whose account is just being erased must not keep the others waiting.
             _log.warning("check-in %s has no receipt: %s", row.id, failure)
     return issued
+
+
+def void(session: Session, settings: Settings, check_in_id: UUID, *, caller: Caller, reason: str, now: datetime) -> CheckIn:
+    """Takes a visit back with all its receipts, for ever: it counts no more. Twice it stays as it was. Raises NotFound, Forbidden, LogFrozen."""
+    row = get_check_in(session, check_in_id, caller=caller, lock=True)
+    if not caller.may_change(row.merchant_id):
+        raise Forbidden("a visit is taken back by the store where it was")
+    if row.state != VOIDED:
+        receipts.void_visit(session, settings, row.id, reason=reason, now=now)
+        row.state = VOIDED
+    return row
 
 
 # --- afterwards --------------------------------------------------------------------------------------------------------------
@@ -425,8 +354,9 @@ def open_evidence(session: Session, check_in_id: UUID) -> dict[str, Any]:
         raise NotFound(f"there is no check-in {check_in_id}")
     if row.disputed_at is None:
         raise Conflict("positions are opened in a dispute only, and nobody disputes this check-in", code="not_disputed")
-    evidence = _evidence(session, row)
-    assert evidence.salt is not None
+    evidence = queries.find_evidence(session, row.id)
+    if evidence is None or evidence.salt is None:
+        raise CheckInExpired("what this check-in was judged by has been erased")
     return {
         "check_in": str(row.id), "findings": row.findings, "claim": evidence.claim, "confirmation": evidence.confirmation,
         "evidence": evidence.evidence, "evidence_salt": to_base64url(evidence.salt),

@@ -12,11 +12,12 @@ from ..auth.service import once
 from ..errors import Malformed
 from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow
 from ..parsing import Blueprint
-from ..receipts.schemas import ReceiptResponse, dump_issued
+from ..receipts.schemas import ReceiptResponse, VoidRequest, dump_issued
 from ..signers.request import proven, with_nonce
 from ..signers.totp import is_totp
 from . import queries, service
 from .claims import BadClaim, parse_claim, parse_confirmation, read_salt
+from .confirming import confirm as confirm_visit
 from .fixes import fix_of
 from .geofence import probability_inside
 from .schemas import (
@@ -109,7 +110,7 @@ def confirm(asked: dict[str, Any], check_in_id: str) -> Response:
     try:
         said = parse_confirmation(asked["confirmation"])
         with database().write() as session:
-            row = service.confirm(session, settings(), path_id(check_in_id), said, caller=caller(), now=utcnow())
+            row = confirm_visit(session, settings(), path_id(check_in_id), said, caller=caller(), now=utcnow())
     except BadClaim as failure:
         raise Malformed(str(failure), errors={failure.field: [str(failure)]}) from failure
     return answer(dump_check_in(row, caller=caller()), status=201)
@@ -128,6 +129,17 @@ def issue(asked: dict[str, Any], check_in_id: str) -> Response:
     response = answer(dump_issued(receipt), status=201)
     response.headers["Location"] = f"/v1/receipts/{receipt.id}"
     return response
+
+
+@blueprint.post("/<check_in_id>/void")
+@access("confirmations:write")
+@blueprint.arguments(VoidRequest)
+@blueprint.response(200, CheckInResponse)
+def void(asked: dict[str, Any], check_in_id: str) -> dict[str, Any]:
+    """Take a visit back with all its receipts, for good: a sale that was returned, a fraud. It counts no more."""
+    with database().write() as session:
+        row = service.void(session, settings(), path_id(check_in_id), caller=caller(), reason=asked["reason"], now=utcnow())
+    return dump_check_in(row, caller=caller())
 
 
 @blueprint.post("/<check_in_id>/dispute")
@@ -203,10 +215,11 @@ def counts(asked: dict[str, Any]) -> dict[str, Any]:
             suspect_from=present_policy().review_from,
         )  # fmt: skip
     numbers: dict[tuple[UUID, int], int] = {}
-    sums = {"visits": 0, "unproven": 0, "under_review": 0}
-    for store, level, suspect, number in rows:
+    sums = {"visits": 0, "unproven": 0, "under_review": 0, "voided": 0}
+    for store, level, standing, number in rows:
         numbers[store, level] = numbers.get((store, level), 0) + number
-        sums["unproven" if level < service.CONFIRMED else "under_review" if suspect else "visits"] += number
+        proven = "under_review" if standing == "suspect" else "visits"
+        sums["voided" if standing == "voided" else proven if level >= service.CONFIRMED else "unproven"] += number
     return {
         "headline": {"visits": sums.pop("visits")},
         "apart": sums,

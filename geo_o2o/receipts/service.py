@@ -157,12 +157,22 @@ def issue(session: Session, settings: Settings, visit: Visit, *, audience: str =
 
 
 def void(session: Session, settings: Settings, receipt_id: UUID, *, caller: Caller, reason: str, now: datetime) -> Receipt:
-    """Takes a receipt back, for ever. Taken back twice it stays as it was. Raises NotFound, LogFrozen."""
+    """Takes one audience's receipt back, for ever. Taken back twice it stays as it was. Raises NotFound, LogFrozen; Conflict for the holder's."""
     receipt = get_receipt(session, receipt_id, caller=caller)
+    if receipt.audience == HOLDER:
+        raise Conflict("the holder's receipt is taken back with the visit: void the check-in", code="holders_receipt")
     ledger.check_not_frozen(session, now=now)
     if receipt.voided_at is None:
         _take_back(session, settings, receipt, reason=reason, now=now)
     return receipt
+
+
+def void_visit(session: Session, settings: Settings, check_in_id: UUID, *, reason: str, now: datetime) -> None:
+    """Takes back every receipt of a visit. Raises LogFrozen."""
+    ledger.check_not_frozen(session, now=now)
+    for receipt in queries.receipts_of(session, check_in_id):
+        if receipt.voided_at is None:
+            _take_back(session, settings, receipt, reason=reason, now=now)
 
 
 def _take_back(session: Session, settings: Settings, receipt: Receipt, *, reason: str, now: datetime) -> None:

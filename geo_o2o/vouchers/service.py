@@ -13,6 +13,7 @@ from visit_verify.jws import BadJws, from_base64url
 
 from ..caller import Caller
 from ..checkins import service as checkins
+from ..checkins.confirming import redeem as redeem_visit
 from ..checkins.models import CheckIn
 from ..checkins.signals import band_of, present_policy
 from ..config import Settings
@@ -92,7 +93,7 @@ def redeem(
         raise VoucherNotRedeemable("this voucher was redeemed before")
     # Only its hash goes into the receipt: whoever reads that must not be able to show the voucher.
     voucher_hash = None if voucher_id is None else hashlib.sha256(str(voucher_id).encode()).digest()
-    row = checkins.redeem(session, settings, row, pos_hash=pos_hash, voucher_hash=voucher_hash, now=now)
+    row = redeem_visit(session, settings, row, pos_hash=pos_hash, voucher_hash=voucher_hash, now=now)
     made = queries.find_redemption(session, check_in_id)
     assert made is not None
     return row, made

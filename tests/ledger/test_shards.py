@@ -18,12 +18,11 @@ from geo_o2o.ops.service import look_back
 from visit_verify.note import parse_verifier_key
 
 from ..conftest import NOW
-from .test_log import own  # noqa: F401 - a fixture
 
 JULY = datetime.fromisoformat("2026-07-01T00:00:10+00:00")
 
 
-def test_a_half_year_ends(own: tuple[Database, Settings, service.Log], tmp_path: Path) -> None:  # noqa: F811
+def test_a_half_year_ends(own: tuple[Database, Settings, service.Log], tmp_path: Path) -> None:
     database, settings, _ = own
     before, after = JULY - timedelta(seconds=20), JULY
 
@@ -58,7 +57,7 @@ def test_a_half_year_ends(own: tuple[Database, Settings, service.Log], tmp_path:
         assert audit(lambda name, folder=folder: folder.read(name) or b"", key=parse_verifier_key(key)).checkpoint.size in (1, 2)
 
 
-def test_nobody_is_served_before_a_restored_database_was_looked_at(own: tuple[Database, Settings, service.Log]) -> None:  # noqa: F811
+def test_nobody_is_served_before_a_restored_database_was_looked_at(own: tuple[Database, Settings, service.Log]) -> None:
     database, settings, _ = own
     with database.write() as session:
         service.append_event(session, id_=UUID(int=1), kind=KEY, event={}, now=NOW)

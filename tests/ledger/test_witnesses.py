@@ -29,7 +29,8 @@ from visit_verify.policy import parse_policy
 
 from ..conftest import NOW
 from ..ops.test_service import wait_for
-from .test_log import audited, dump, grow, key_of, queue, restore
+from .test_log import audited, grow, key_of, queue
+from .test_recovery import dump, restore
 
 SHARD = shard_at(NOW)
 

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from geo_o2o.client import Visitor
+from geo_o2o.checkins.service import issue_due
+from geo_o2o.client import Refused, Visitor
 from geo_o2o.http import utcnow
 from geo_o2o.ledger.receipt import sign_receipt
 from geo_o2o.receipts import service
@@ -196,11 +197,35 @@ def test_a_phone_that_is_lost_takes_nothing_back(house: House) -> None:
         verify(*parse_visit(anna.receipt(later, patience_s=1)), house.policy())
 
 
-def test_a_holders_receipt_that_was_taken_back_is_not_given_again(house: House) -> None:
-    _, receipt = confirmed(house)
+def test_a_visit_that_is_taken_back_is_taken_back_for_good_and_counts_no_more(house: House, as_role: Any) -> None:
+    anna, receipt = confirmed(house)
     id_ = verify(*parse_visit(receipt), house.policy()).id
-    check_in = house.shop.get("/v1/check-ins").get_json()["items"][0]["id"]
-    assert house.operator.post(f"/v1/receipts/{id_}/void", {"reason": "fraud"}).status_code == 200
-    for api, audience in ((house.app, "holder"), (house.shop, f"merchant:{house.shop.merchant_id}"), (house.app, "brand:cola")):
-        problem_of(api.post(f"/v1/check-ins/{check_in}/receipts", {"audience": audience}), 409, "receipt_voided")
-    problem_of(house.shop.post(f"/v1/check-ins/{check_in}/redemptions", {"pos": "A" * 43}), 409, "receipt_voided")
+    path = f"/v1/check-ins/{house.shop.get('/v1/check-ins').get_json()['items'][0]['id']}"
+    own = {"audience": f"merchant:{house.shop.merchant_id}"}
+    copy = house.shop.post(f"{path}/receipts", own).get_json()["receipt_id"]
+    assert house.shop.get("/v1/check-ins/counts").get_json()["headline"] == {"visits": 1}
+    problem_of(house.operator.post(f"/v1/receipts/{id_}/void", {"reason": "fraud"}), 409, "holders_receipt")
+    problem_of(house.app.post(f"{path}/void", {"reason": "fraud"}), 403, "forbidden")
+    problem_of(as_role("store", "Other").post(f"{path}/void", {"reason": "fraud"}), 404, "not_found")
+    problem_of(house.shop.post(f"{path}/void", {}), 422, "invalid_input")
+    for _ in range(2):
+        voided = house.shop.post(f"{path}/void", {"reason": "fraud"}).get_json()
+        assert (voided["state"], voided["level"], voided["next"]) == ("voided", 3, [])
+    counts = house.shop.get("/v1/check-ins/counts").get_json()
+    assert (counts["headline"], counts["apart"]) == ({"visits": 0}, {"unproven": 0, "under_review": 0, "voided": 1})
+    for api, audience in ((house.app, "holder"), (house.shop, own["audience"]), (house.app, "brand:cola")):
+        problem_of(api.post(f"{path}/receipts", {"audience": audience}), 409, "voided")
+    problem_of(house.shop.post(f"{path}/redemptions", {"pos": "A" * 43}), 409, "voided")
+    house.publish()
+    voids = house.app.get("/v1/receipts/voids").text.strip()
+    for data in (receipt, house.shop.get(f"/v1/receipts/{copy}/visit").data):
+        with pytest.raises(BadReceipt, match="was taken back"):
+            verify(*parse_visit(data), house.policy(), voids=voids)
+    # Taken back before anybody asked for a receipt: there is none, and none comes.
+    early = house.visit(anna)
+    assert house.shop.post(f"/v1/check-ins/{early['id']}/void", {"reason": "a mistake"}).get_json()["state"] == "voided"
+    problem_of(house.app.post(f"/v1/check-ins/{early['id']}/receipts", {}), 409, "voided")
+    with pytest.raises(Refused, match="voided"):
+        house.till.confirm(early["scan"])
+    with house.database.write() as session:
+        assert issue_due(session, house.settings, now=utcnow() + timedelta(hours=1)) == 0
