@@ -68,10 +68,13 @@ def make_offer(session: Session, *stores: Store, title: str = "Offer", price_min
     return add_offer(session, caller=OPERATOR, fields=asked, offer_id=new_offer_id(now=now), now=now)
 
 
-def make_district(session: Session, *, around: Point = HELSINKI, half_deg: float = 0.01, name: str = "District", layer: str = "business") -> District:
+def make_district(
+    session: Session, *, around: Point = HELSINKI, half_deg: float = 0.01, name: str = "District", layer: str = "business", now: datetime = NOW,
+    **fields: Any,
+) -> District:  # fmt: skip
     """A square district."""
     area = MultiPolygon([box(around.lon - half_deg, around.lat - half_deg, around.lon + half_deg, around.lat + half_deg)])
-    return add_district(session, fields={"layer": layer, "name": name, "area": area}, district_id=new_district_id(now=NOW), now=NOW)
+    return add_district(session, fields={"layer": layer, "name": name, "area": area, **fields}, district_id=new_district_id(now=now), now=now)
 
 
 def north_of(point: Point, metres: float) -> Point:

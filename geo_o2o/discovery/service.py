@@ -98,8 +98,8 @@ class Finder:
             self._profiles[name] = found
         return found
 
-    def outline(self, district_id: UUID | None) -> MultiPolygon | None:
-        """The area of a district; while the database is away as it was read last. Raises NotFound."""
+    def outline(self, district_id: UUID | None, *, now: datetime) -> MultiPolygon | None:
+        """The area of a district; while the database is away as it was read last. Raises NotFound, Gone."""
         if district_id is None:
             return None
         remembered = self._outlines.get(district_id)
@@ -107,7 +107,7 @@ class Finder:
             return remembered
         try:
             with self._database().read() as session:
-                found = MultiPolygon(to_shape(get_district(session, district_id).area))
+                found = MultiPolygon(to_shape(get_district(session, district_id, now=now).area))
         except OperationalError:
             if remembered is None:
                 raise

@@ -117,7 +117,7 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     found_by: Finder = known["finder"]
     at, radius_m, after = _position(asked, text, now, secret=conf.secret_key)
     _check_moments(asked, now=now)
-    profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"))
+    profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"), now=utcnow())
     question = read_question(
         asked, kind=kind, at=at, profile=profile, district=district, radius_m=radius_m, after=after, notes=notes
     )  # fmt: skip
@@ -235,7 +235,8 @@ def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
     with database().read() as session:
         offer = get_visible_offer(session, path_id(offer_id), caller=caller())
     question = read_question(
-        asked, kind="offers", at=now, profile=finder().profile(asked["profile"]), district=finder().outline(asked.get("district")), radius_m=None,
+        asked, kind="offers", at=now, profile=finder().profile(asked["profile"]),
+        district=finder().outline(asked.get("district"), now=utcnow()), radius_m=None,
         after=None,
     )  # fmt: skip
     return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids, widen=widens(asked)), asked=asked)
@@ -250,7 +251,7 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
     asked.pop(NOTES, None)
     resolution = resolution_of_zoom(asked["zoom"])
     asked = {**asked, "limit": 1, "sort": "points"}
-    profile, district, at = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district")), this_minute()
+    profile, district, at = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"), now=utcnow()), this_minute()
     _check_moments(asked, now=at)
     # Where there is a shape it says how far.
     radius_m = LARGEST_RADIUS_M if _SHAPES.isdisjoint(asked) else None

@@ -7,11 +7,11 @@ from geoalchemy2.shape import to_shape
 from marshmallow import ValidationError
 from shapely.geometry import MultiPolygon
 
-from ..fields import Area, BoundsField, CrsField, Names, Schema, Text, WholeNumber, parse_number
+from ..fields import Area, BoundsField, CrsField, Id, Instant, Moment, Names, Schema, Text, WholeNumber, parse_number
 from ..geo.crs import Crs, to_wgs84
 from ..geo.point import Point
 from ..geo.shapes import read_area, read_bounds, to_geojson, written_area
-from .models import District
+from .models import District, DistrictVersion
 
 _LAYER = ma.validate.Regexp(r"^[a-z][a-z0-9_-]{0,39}\Z", error="expected a layer's name, as `business` or `administrative`")
 
@@ -32,6 +32,8 @@ class DistrictFields(Schema):
     name = Text(longest=300)
     names = Names()
     area = Area()
+    valid_from = Instant(metadata={"description": "since when this holds; by default now"})
+    valid_to = Instant(allow_none=True, metadata={"description": "when it ends; null: not for now"})
     crs = CrsField()
 
     @ma.post_load
@@ -58,6 +60,8 @@ class DistrictsAsked(Schema):
     layer = ma.fields.String(validate=_LAYER)
     contains = PointField(metadata={"description": "only districts that hold this point, as lng,lat", "example": "24.941,60.170"})
     bbox = BoundsField()
+    parent = Id(metadata={"description": "only districts that lie directly in this one"})
+    as_of = Instant(metadata={"description": "as it was at this moment"})
     limit = WholeNumber(low=1, high=1_000, load_default=100)
     cursor = ma.fields.String()
     crs = CrsField()
@@ -72,7 +76,23 @@ class DistrictsAsked(Schema):
 
 
 class DistrictAsked(Schema):
+    as_of = Instant(metadata={"description": "as it was at this moment"})
     crs = CrsField()
+
+
+class CoverAsked(Schema):
+    resolution = WholeNumber(low=6, high=11, unit="H3 resolution", load_default=9)
+
+
+class CoverCell(ma.Schema):
+    cell = ma.fields.String(metadata={"description": "H3 cell in hexadecimal"})
+    share = ma.fields.Float(metadata={"description": "of the cell's area, that which lies in the district"})
+
+
+class Cover(ma.Schema):
+    resolution = ma.fields.Integer()
+    items = ma.fields.List(ma.fields.Nested(CoverCell))
+    next = ma.fields.String(allow_none=True)
 
 
 class DistrictSummary(ma.Schema):
@@ -85,6 +105,9 @@ class DistrictSummary(ma.Schema):
     source = ma.fields.String()
     source_id = ma.fields.String()
     attribution = ma.fields.String(allow_none=True)
+    parent_id = ma.fields.UUID(allow_none=True, metadata={"description": "the smallest district of its layer that holds it"})
+    valid_from = Moment()
+    valid_to = Moment(allow_none=True)
     version = ma.fields.Integer()
 
 
@@ -97,11 +120,10 @@ class DistrictList(ma.Schema):
     next = ma.fields.String(allow_none=True)
 
 
-def dump_district(district: District, *, crs: Crs, with_area: bool = False) -> dict[str, Any]:
+def dump_district(district: District | DistrictVersion, *, crs: Crs, with_area: bool = False) -> dict[str, Any]:
     area = written_area(MultiPolygon(to_shape(district.area)), crs)
-    body: dict[str, Any] = {
-        name: getattr(district, name) for name in ("id", "layer", "name", "names", "source", "source_id", "attribution", "version")
-    }
+    plain = ("id", "layer", "name", "names", "source", "source_id", "attribution", "parent_id", "valid_from", "valid_to", "version")
+    body: dict[str, Any] = {name: getattr(district, name) for name in plain}
     body["area_m2"] = round(district.area_m2, 1)
     body["bbox"] = [round(value, 7) for value in area.bounds]
     if with_area:

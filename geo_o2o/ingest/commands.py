@@ -55,11 +55,14 @@ def load() -> None:
 @click.option("--source", default="osm", show_default=True, help="Name of the source; with the object's id it tells rows apart.")
 @_options
 def load_osm(file: Path, source: str, dry_run: bool, report: Path | None, as_json: bool) -> None:
-    """Load an OpenStreetMap FILE (.osm.pbf, .osm): stores, named commercial areas as districts, and the basemap."""
+    """Load an OpenStreetMap FILE (.osm.pbf, .osm): stores, districts (named commercial areas, administrative boundaries), and the basemap."""
 
     def run(session: Session, settings: Settings, now: datetime, progress: Callable[[int], None]) -> list[Report]:
         found = [
-            service.load_districts(session, source=source, layer="business", rows=osm.districts(file), attribution=osm.ATTRIBUTION, now=now),
+            *(
+                service.load_districts(session, source=source, layer=layer, rows=osm.districts(file, layer), attribution=osm.ATTRIBUTION, now=now)
+                for layer in ("administrative", "business")
+            ),
             service.load_stores(session, source=source, rows=osm.stores(file), now=now, horizon_d=settings.hours_horizon_d, progress=progress),
             service.load_basemap(session, source=source, rows=osm.basemap(file), progress=progress),
         ]

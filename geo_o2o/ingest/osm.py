@@ -27,7 +27,6 @@ _STORE_KEYS = ("shop", "amenity", "tourism", "leisure", "craft", "office")
 # What is said of a store beside its category, kept as `key:value`.
 _TAG_KEYS = ("cuisine", "wheelchair", "level", "takeaway", "delivery", "outdoor_seating", "internet_access", "diet:vegan", "diet:vegetarian")
 _ADDRESS = {"addr:street": "street", "addr:housenumber": "housenumber", "addr:postcode": "postcode", "addr:city": "city"}
-_DISTRICT_LANDUSE = frozenset({"commercial", "retail"})
 _WATER = frozenset({"water", "bay", "strait"})
 _ROADS = {
     "motorway": "highway", "motorway_link": "highway", "trunk": "major_road", "trunk_link": "major_road", "primary": "major_road",
@@ -70,11 +69,19 @@ def stores(path: Path) -> Iterator[StoreRow | Refused]:
         )  # fmt: skip
 
 
-def districts(path: Path) -> Iterator[DistrictRow | Refused]:
-    """Named areas of commercial or retail land use."""
-    for thing in _objects(path, "landuse"):
+# What makes a named area a district of a layer: a key, and the values that count.
+_DISTRICTS = {
+    "business": ("landuse", frozenset({"commercial", "retail"})),
+    "administrative": ("boundary", frozenset({"administrative"})),
+}
+
+
+def districts(path: Path, layer: str = "business") -> Iterator[DistrictRow | Refused]:
+    """Named areas of commercial or retail land use; or of the layer `administrative`, whose boundaries are whole in the file."""
+    key, values = _DISTRICTS[layer]
+    for thing in _objects(path, key):
         name = thing.tags.get("name")
-        if not thing.is_area() or thing.tags.get("landuse") not in _DISTRICT_LANDUSE or not name:
+        if not thing.is_area() or thing.tags.get(key) not in values or not name:
             continue
         shape = _shape_of(thing)
         if shape is None:

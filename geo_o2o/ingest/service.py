@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 
 from ..caller import Caller
 from ..changes.service import note_change
-from ..districts.models import District
 from ..districts.queries import find_district
-from ..districts.service import area_columns, new_district_id
+from ..districts.service import DistrictOverlaps, add_district, change_district, new_district_id
 from ..errors import InvalidInput
 from ..geo.cells import SHARD_RESOLUTION, cell_of, parent
 from ..geo.ids import RANDOM_BITS, located_id
@@ -120,7 +119,7 @@ def load_districts(
     session: Session, *, source: str, layer: str, rows: Iterable[DistrictRow | Refused], attribution: str, now: datetime, progress: Progress = None
 ) -> Report:
     """Loads districts by (source, source id) and places the stores that they cover."""
-    report = Report("districts")
+    report = Report(f"{layer} districts")
     queries.lock_source(session, f"{source} districts")
     lock_placing(session, exclusive=True)
     known = queries.districts_of_source(session, source)
@@ -138,40 +137,42 @@ def load_districts(
         if fingerprint == wanted:
             report.unchanged += 1
             continue
+        fields = {
+            "layer": layer, "name": row.name, "names": dict(row.names), "area": row.area, "source": source, "source_id": row.source_id,
+            "source_hash": wanted, "attribution": attribution,
+        }  # fmt: skip
         try:
-            columns = area_columns(row.area)
+            if district_id is None:
+                _add_district(session, fields, now)
+                report.new += 1
+            elif _change_district(session, district_id, fields, now):
+                report.changed += 1
+            else:
+                report.unchanged += 1
         except InvalidInput as failure:
             report.refuse(Refused(row.source_id, "area_out_of_size", failure.message))
-            continue
-        columns |= {"name": row.name, "names": dict(row.names), "source_hash": wanted, "layer": layer, "attribution": attribution, "updated_at": now}
-        if district_id is None:
-            _add_district(session, source, row, columns, now)
-            report.new += 1
-        else:
-            _change_district(session, district_id, columns)
-            report.changed += 1
+        except DistrictOverlaps as failure:
+            report.refuse(Refused(row.source_id, failure.code, failure.message))
         if progress:
             progress(1)
     return report
 
 
-def _add_district(session: Session, source: str, row: DistrictRow, columns: dict[str, Any], now: datetime) -> None:
-    district = District(id=new_district_id(now=now), source=source, source_id=row.source_id, version=1, created_at=now, **columns)
-    session.add(district)
-    session.flush()
+def _add_district(session: Session, fields: dict[str, Any], now: datetime) -> None:
+    district = add_district(session, fields=fields, district_id=new_district_id(now=now), now=now)
     place_again(session, district.id, [])
 
 
-def _change_district(session: Session, district_id: UUID, columns: dict[str, Any]) -> None:
-    were_in = stores_in_district(session, district_id)
+def _change_district(session: Session, district_id: UUID, fields: dict[str, Any], now: datetime) -> bool:
+    """A district that was ended here stays ended, whatever the file says; then False."""
     district = find_district(session, district_id, lock=True)
-    if district is None:
-        return
-    for name, value in columns.items():
-        setattr(district, name, value)
-    district.version += 1
-    session.flush()
+    if district is None or (district.valid_to is not None and district.valid_to <= now):
+        return False
+    were_in = stores_in_district(session, district_id)
+    with session.begin_nested():
+        change_district(session, district_id=district_id, version=district.version, fields=fields, now=now)
     place_again(session, district_id, were_in)
+    return True
 
 
 def load_basemap(session: Session, *, source: str, rows: Iterable[BasemapRow], progress: Progress = None) -> Report:

@@ -38,7 +38,7 @@ def supply(asked: dict[str, Any]) -> Response:
             if "bbox" in asked:
                 cells = queries.supply_in_bounds(session, asked["bbox"], **shared)
             else:
-                district = get_district(session, asked["district"])
+                district = get_district(session, asked["district"], now=now)
                 cells = queries.supply_in_district(session, district.id, shard_cells=district.shard_cells, **shared)
         except AreaTooLarge as failure:
             raise InvalidInput(str(failure), errors={"bbox": [str(failure)]}, code="area_too_large") from failure

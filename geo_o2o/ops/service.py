@@ -112,6 +112,7 @@ JOBS = (
         "extend opening hours", 1002,
         lambda session, now, settings: stores.extend_hours(session, now=now, horizon_d=settings.hours_horizon_d),
     ),
+    Job("districts begin and end", 1014, lambda session, now, settings: stores.turn_districts(session, now=now)),
     Job("forget old requests", 1003, lambda session, now, settings: auth.forget_requests(session, now=now)),
     Job(
         "erase old evidence", 1004,

@@ -139,7 +139,7 @@ _BEST_DISTRICTS = """
 INSERT INTO store_districts (shard_cell, store_id, layer, district_id)
 SELECT DISTINCT ON (s.shard_cell, s.id, d.layer) s.shard_cell, s.id, d.layer, d.id
   FROM stores s
-  JOIN districts d ON ST_Covers(d.area, s.location::geometry)
+  JOIN districts d ON d.in_force AND ST_Covers(d.area, s.location::geometry)
  WHERE s.shard_cell = ANY(:shard_cells) AND s.status IN ('live', 'closed') AND {which}
  ORDER BY s.shard_cell, s.id, d.layer, d.area_m2, d.id
 ON CONFLICT (shard_cell, store_id, layer) DO UPDATE SET district_id = excluded.district_id

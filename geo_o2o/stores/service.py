@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from ..auth.queries import find_merchant
 from ..caller import Caller
 from ..changes.service import note_change
-from ..districts.queries import find_district
+from ..districts.queries import districts_to_turn, find_district
+from ..districts.service import turn_district
 from ..errors import Forbidden, Gone, InvalidInput, Moved, NotFound, PreconditionFailed
 from ..geo.bounds import Bounds
 from ..geo.cells import SHARD_RESOLUTION, cell_of, parent
@@ -36,6 +37,7 @@ LARGEST_SERVICE_M = 50_000.0
 # Rows of opening hours that one round of the worker expands in one transaction.
 _HOURS_PER_BATCH = 500
 _GRAMS_PER_BATCH = 5_000
+_DISTRICTS_PER_BATCH = 10
 # Hours are expanded anew when a tenth of the horizon has passed: often enough, and not all day long.
 _STALE_SHARE = 0.1
 
@@ -147,10 +149,20 @@ def place_again(session: Session, district_id: UUID, were_in: Sequence[UUID]) ->
     """After a district was added, changed or removed: places anew the stores that it covers, and those that it held before."""
     queries.place_stores_in_districts(session, were_in)
     district = find_district(session, district_id)
-    if district is None:
+    if district is None or not district.in_force:
         return
     centre, radius_m = Bounds(*to_shape(district.area).bounds).circle()
     queries.place_district_over_stores(session, district.id, shard_cells=district.shard_cells, lon=centre.lon, lat=centre.lat, radius_m=radius_m)
+
+
+def turn_districts(session: Session, *, now: datetime) -> int:
+    """Districts that begin or end by themselves get and lose their stores, one batch; returns how many. May be run twice without harm."""
+    found = districts_to_turn(session, now=now, limit=_DISTRICTS_PER_BATCH)
+    for district_id in found:
+        were_in = stores_in_district(session, district_id)
+        turn_district(session, district_id, now=now)
+        place_again(session, district_id, were_in)
+    return len(found)
 
 
 def write_categories(session: Session) -> None:

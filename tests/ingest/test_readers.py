@@ -280,6 +280,18 @@ def test_a_file_that_is_no_geojson(tmp_path: Path, text: str) -> None:
         list(geojson.districts(path, given={}))
 
 
+def test_boundaries_are_districts_of_the_administrative_layer(tmp_path: Path) -> None:
+    square = "".join(f'<node id="{n}" lat="{60 + n // 2 % 2}" lon="{24 + (n + 1) // 2 % 2}"/>' for n in range(1, 5))
+    way = '<way id="1">' + "".join(f'<nd ref="{n}"/>' for n in (1, 2, 3, 4, 1))
+    tags = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in {"boundary": "administrative", "name": "Kallio", "name:sv": "Berghäll"}.items())
+    path = tmp_path / "a.osm"
+    path.write_text(f'<osm version="0.6">{square}{way}{tags}</way></osm>')
+    (found,) = osm.districts(path, "administrative")
+    assert isinstance(found, DistrictRow)
+    assert (found.name, found.names) == ("Kallio", {"sv": "Berghäll"})
+    assert list(osm.districts(path)) == []
+
+
 def test_new_yorks_business_districts_and_its_broken_borough() -> None:
     bids = [row for row in geojson.districts(shared_data("nyc/nyc_bids.geojson"), given={}) if isinstance(row, DistrictRow)]
     assert len(bids) == 65
