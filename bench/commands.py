@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from . import districts as bench_districts
 from .checkins import measure_checkins
 from .databases import private_cluster
 from .load import measure_load
@@ -48,3 +49,12 @@ def checkins(claims: int, clients: int, as_json: bool) -> None:
     with private_cluster():
         found = measure_checkins(claims=claims, clients=clients)
     click.echo(json.dumps(found) if as_json else table(found))
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=SHARED.parent / "nyc", help="Folder with New York's restaurants and its districts.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def districts(data: Path, as_json: bool) -> None:
+    """Business districts proposed from restaurants alone, beside the 65 that New York has drawn."""
+    found = bench_districts.measure_districts(data)
+    click.echo(json.dumps(found) if as_json else bench_districts.as_text(found))

@@ -127,7 +127,7 @@ def demo(once: bool) -> None:
 
 @click.group(invoke_without_command=False)
 def bench() -> None:
-    """Measurements, from a checkout: `bench nearby`, `bench load`, `bench checkins`."""
+    """Measurements, from a checkout: `bench nearby`, `bench load`, `bench checkins`, `bench districts`."""
 
 
 def _add_benchmarks() -> None:
@@ -140,6 +140,7 @@ def _add_benchmarks() -> None:
         bench.add_command(commands.nearby)
         bench.add_command(commands.load)
         bench.add_command(commands.checkins)
+        bench.add_command(commands.districts)
 
 
 _add_benchmarks()
