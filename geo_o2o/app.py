@@ -25,6 +25,7 @@ _ROOMS_WITH_TABLES = (
     "erasure",
     "offers",
     "sponsorships",
+    "releases",
     "discovery",
 )
 

@@ -60,6 +60,7 @@ class Settings:
     witness_name: str = setting("", "name under which this machine signs as a witness of other logs (`geo-o2o witness serve`)")
     witness_logs: str = setting("", "file with the public keys of the logs that it witnesses, one in each line")
     public_url: str = setting("http://localhost:8000", "address by which the world knows this service: the issuer of receipts, and what devices sign")
+    heat_epsilon_per_year: int = setting(100, "privacy budget of one city and year: a release that would go beyond it is refused", "epsilon")
     evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
     worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
 

@@ -41,6 +41,8 @@ _TRUSTED_S = 1.0
 # So long may the database be silent, and a statement be under way, before nobody waits for it any more.
 _LONGEST_SILENCE_S = 1.0
 _PREPARED = "prepared"
+# Of the database: it can read what planners are answered from, and nothing that is about one person (migration 17).
+PLANNER_ROLE = "geo_o2o_planner"
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
 
 
@@ -160,6 +162,13 @@ class Database:
             yield session
 
     @contextmanager
+    def planner(self) -> Iterator[Session]:
+        """A read-only transaction without any right on check-ins, receipts, devices or keys: PostgreSQL itself refuses."""
+        with self.read() as session:
+            take_role(session)
+            yield session
+
+    @contextmanager
     def moment(self) -> Iterator[Session]:
         """One read-only transaction on the primary whose statements all see the same moment."""
         with Session(self.engine, expire_on_commit=False) as session:
@@ -175,6 +184,11 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
         self.read_engine.dispose()
+
+
+def take_role(session: Session) -> None:
+    """Gives up every right but the planner's until the transaction ends."""
+    session.execute(sa.text(f"SET LOCAL ROLE {PLANNER_ROLE}"))
 
 
 def _remember_plans(_: Any, record: Any) -> None:

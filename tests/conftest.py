@@ -26,6 +26,7 @@ from geo_o2o import cluster
 from geo_o2o.app import create_app
 from geo_o2o.auth import service as auth
 from geo_o2o.config import Settings
+from geo_o2o.db import take_role
 from geo_o2o.ops.service import upgrade
 
 from . import sharding
@@ -99,6 +100,16 @@ class OneTransaction:
             yield session
 
     moment = read
+
+    @contextmanager
+    def planner(self) -> Iterator[Session]:
+        with self._session() as session:
+            take_role(session)
+            try:
+                yield session
+            finally:
+                # The test's own transaction goes on.
+                session.execute(sa.text("RESET ROLE"))
 
     @contextmanager
     def write(self) -> Iterator[Session]:

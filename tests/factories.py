@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from geoalchemy2.shape import from_shape
 from shapely.geometry import MultiPolygon, box
 from shapely.geometry import Point as ShapelyPoint
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from geo_o2o.caller import Caller
 from geo_o2o.changes.service import note_change
+from geo_o2o.checkins.models import CheckIn
 from geo_o2o.districts.models import District
 from geo_o2o.districts.service import add_district, new_district_id
 from geo_o2o.geo.cells import SHARD_RESOLUTION, cell_of, parent
@@ -75,6 +78,19 @@ def make_district(
     """A square district."""
     area = MultiPolygon([box(around.lon - half_deg, around.lat - half_deg, around.lon + half_deg, around.lat + half_deg)])
     return add_district(session, fields={"layer": layer, "name": name, "area": area, **fields}, district_id=new_district_id(now=now), now=now)
+
+
+def make_visits(session: Session, store: Store, subjects: Sequence[UUID], *, at: datetime, **columns: Any) -> None:
+    """A located check-in of each account at a store."""
+    rows = [
+        {
+            "shard_cell": store.shard_cell, "id": located_id(store.cell, now=at, chance=secrets.randbits(RANDOM_BITS)), "store_id": store.id,
+            "caller_id": UUID(int=0), "subject_id": subject, "level": 1, "state": "claimed", "p_in": 900, "r95_mm": 10_000, "distance_mm": 5_000,
+            "fence": "circle", "reasons": [], "policy": "test", "checked_in_at": at, **columns,
+        }
+        for subject in subjects
+    ]  # fmt: skip
+    session.execute(sa.insert(CheckIn), rows)
 
 
 def north_of(point: Point, metres: float) -> Point:

@@ -58,6 +58,7 @@ DOORS = {
     "ledger/folder.py": "keeps files",
     "ledger/keys.py": "keeps secrets in files",
     "ledger/witnesses.py": "asks witnesses over the network",
+    "releases/noise.py": "draws noise and chance",
     "receipts/keys.py": "keeps secrets in files",
     "receipts/trust.py": "asks the database for keys",
     "shelf/builder.py": "reads the database and writes files",

@@ -19,7 +19,8 @@ class CheckIn(Base):
     level: 0 claimed, 1 located, 2 coded, 3 confirmed, 4 redeemed (design: trust, section 2). p_in: probability inside the fence, per mille.
     r95_mm: radius that holds the true position with 95 %. distance_mm: of the judged position from the store's point. findings: what speaks
     against it, rule by rule. claim_hash, evidence_hash, store_hash: of the signed claim, of the positions with their salt, of the store's
-    record in force. receipt_id: the holder's newest receipt. What an erased account leaves has no device, subject or visitor.
+    record in force. receipt_id: the holder's newest receipt. sample: invented for the
+    demonstration. What an erased account leaves has no device, subject or visitor.
     """
 
     __tablename__ = "check_ins"
@@ -33,6 +34,7 @@ class CheckIn(Base):
         # One ticket of the till is one visit.
         sa.Index("uq_check_ins_pos", "shard_cell", "store_id", "pos_hash", unique=True, postgresql_where=sa.text("pos_hash IS NOT NULL")),
         sa.Index(None, "checked_in_at", postgresql_where=sa.text("receipt_id IS NULL AND claim_hash IS NOT NULL")),
+        sa.Index("ix_check_ins_checked_in_at_brin", "checked_in_at", postgresql_using="brin"),
         SHARDED,
     )
 
@@ -64,6 +66,7 @@ class CheckIn(Base):
     voucher_hash: Mapped[bytes | None]
     receipt_id: Mapped[UUID | None]
     disputed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    sample: Mapped[bool] = mapped_column(server_default=sa.false())
     checked_in_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
 
 

@@ -87,6 +87,11 @@ def descendants(cell: int, resolution: int = STORED_RESOLUTION) -> tuple[int, in
     return first, last
 
 
+def descendants_at(cell: int, resolution: int) -> list[int]:
+    """Every descendant of a cell at a finer (or the same) resolution, sorted."""
+    return sorted(h3.cell_to_children(cell, resolution))
+
+
 def edge_m(resolution: int) -> float:
     """Mean length of a cell's edge, metres."""
     return float(h3.average_hexagon_edge_length(resolution, unit="m"))

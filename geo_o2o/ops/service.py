@@ -24,6 +24,7 @@ from ..erasure.listing import KeyMissing
 from ..ledger import service as ledger
 from ..offers import service as offers
 from ..receipts import service as receipts
+from ..releases import service as releases
 from ..signers import service as signers
 from ..stores import service as stores
 from ..stores.models import OpeningHours
@@ -126,6 +127,7 @@ JOBS = (
     Job("log the list of voids", 1009, lambda session, now, settings: receipts.log_voids(session, settings, now=now)),
     Job("forget old receipts", 1010, lambda session, now, settings: receipts.forget(session, settings, now=now)),
     Job("forget spent challenges", 1011, lambda session, now, settings: checkins.forget_spent(session, now=now)),
+    Job("release heat", 1015, lambda session, now, settings: releases.release_due(session, settings, now=now)),
     Job("forget used proofs", 1012, lambda session, now, settings: signers.forget_proofs(session, now=now)),
 )  # fmt: skip
 # A job that keeps finding work yields to the others after this many batches.

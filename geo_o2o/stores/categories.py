@@ -11,13 +11,17 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class CategoryNode:
-    """id: stable, never reused, 1..32767. code: `food.cafe` lies below `food`."""
+    """id: stable, never reused, 1..32767. code: `food.cafe` lies below `food`.
+
+    sensitive: that somebody goes there is nobody's business; such visits are in no release, however many they are.
+    """
 
     id: int
     code: str
     names: dict[str, str]
     osm: tuple[str, ...]
     fhrs: tuple[str, ...]
+    sensitive: bool = False
 
     @property
     def parent_code(self) -> str | None:
@@ -36,7 +40,8 @@ def tree() -> dict[str, CategoryNode]:
     """Every category by code, in the file's order: parents first."""
     text = resources.files(__package__).joinpath("categories.json").read_text(encoding="utf-8")
     rows = json.loads(text)
-    return {row["code"]: CategoryNode(row["id"], row["code"], row["names"], tuple(row["osm"]), tuple(row["fhrs"])) for row in rows}
+    nodes = (CategoryNode(row["id"], row["code"], row["names"], tuple(row["osm"]), tuple(row["fhrs"]), row.get("sensitive", False)) for row in rows)
+    return {node.code: node for node in nodes}
 
 
 @cache
@@ -51,6 +56,12 @@ def with_descendants(code: str) -> list[int]:
     """
     tree()[code]
     return sorted(node.id for other, node in tree().items() if other == code or other.startswith(code + "."))
+
+
+@cache
+def sensitive_ids() -> tuple[int, ...]:
+    """The ids of categories whose visits are in no release."""
+    return tuple(sorted(node.id for node in tree().values() if node.sensitive))
 
 
 @cache
