@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from geo_o2o.copying import Stream, line
 from geo_o2o.db import Database
 from geo_o2o.geo.ids import unlocated_id
 from geo_o2o.ingest import fhrs, queries, tables
 from geo_o2o.ingest import service as ingest
-from geo_o2o.ingest.copy import Stream, line
 from geo_o2o.ingest.rows import StoreRow
 from geo_o2o.stores.words import grams
 

@@ -26,6 +26,7 @@ _ROOMS_WITH_TABLES = (
     "offers",
     "sponsorships",
     "releases",
+    "supply",
     "discovery",
 )
 

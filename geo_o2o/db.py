@@ -163,8 +163,9 @@ class Database:
 
     @contextmanager
     def planner(self) -> Iterator[Session]:
-        """A read-only transaction without any right on check-ins, receipts, devices or keys: PostgreSQL itself refuses."""
-        with self.read() as session:
+        """A read-only transaction that sees one moment and has no right on check-ins, receipts, devices or keys: PostgreSQL itself refuses."""
+        with Session(self.read_engine, expire_on_commit=False) as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
             take_role(session)
             yield session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import re
 from typing import Any
@@ -197,6 +198,18 @@ class Area(ma.fields.Dict):
             return parse_area(value)
         except InvalidShape as failure:
             raise ValidationError(f"{failure.code}: {failure}") from failure
+
+
+class AreaText(Area):
+    """The same in a query, as text."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(json.loads(value), attr, data, **kwargs)
+        except (ValueError, TypeError, RecursionError) as failure:
+            if isinstance(failure, ValidationError):
+                raise
+            raise ValidationError("expected GeoJSON") from failure
 
 
 class CrsField(ma.fields.String):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geo.cells import centre_of, parent, to_hex
+from ..geo.cells import centre_of, parents, to_hex
 from ..geo.crs import Crs, written_point
 from ..shelf.snapshot import NOTHING
 from ..stores.categories import codes_by_id
@@ -17,8 +17,6 @@ from .selection import View
 
 FACETS = ("category", "brand", "price_band", "open")
 _OPEN_WORDS = {1: True, 0: False, NOTHING: None}
-# A map of 1,000 pixels shows some forty cells across.
-_COARSEST, _FINEST = 2, 11
 
 
 def facets_of_views(groups: Sequence[tuple[View, NDArray[Any]]], names: Sequence[str], *, minute: int) -> dict[str, Counter[Any]]:
@@ -67,15 +65,10 @@ def dump_facets(found: Mapping[str, Counter[Any]]) -> dict[str, list[dict[str, A
     return {name: [{"value": value, "count": count} for value, count in sorted(counter.items(), key=place)] for name, counter in found.items()}
 
 
-def resolution_of_zoom(zoom: int) -> int:
-    """Cells some 25 pixels wide on a map of 256-pixel tiles: a cell's edge halves with every 1.4 steps of resolution."""
-    return min(max(round(0.712 * zoom) - 1, _COARSEST), _FINEST)
-
-
 def clusters_of_views(groups: Sequence[tuple[View, NDArray[Any]]], *, resolution: int) -> Counter[int]:
     found: Counter[int] = Counter()
     for view, rows in groups:
-        cells, counts = np.unique(_parents(view.snapshot["cell"][view.stores[rows]], resolution), return_counts=True)
+        cells, counts = np.unique(parents(view.snapshot["cell"][view.stores[rows]], resolution), return_counts=True)
         found.update(dict(zip(cells.tolist(), counts.tolist(), strict=True)))
     return found
 
@@ -83,8 +76,3 @@ def clusters_of_views(groups: Sequence[tuple[View, NDArray[Any]]], *, resolution
 def dump_clusters(found: Mapping[int, int], *, crs: Crs) -> list[dict[str, Any]]:
     """Cells in their order, each with its middle."""
     return [{"cell": to_hex(cell), "count": found[cell], **written_point(centre_of(cell), crs)} for cell in sorted(found)]
-
-
-def _parents(cells: NDArray[Any], resolution: int) -> NDArray[Any]:
-    distinct, places = np.unique(cells, return_inverse=True)
-    return np.array([parent(cell, resolution) for cell in distinct.tolist()], dtype=np.int64)[places]

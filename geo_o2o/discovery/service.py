@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,13 +14,12 @@ from sqlalchemy.exc import OperationalError
 from ..config import Settings
 from ..db import Database
 from ..districts.service import get_district
-from ..errors import InvalidInput, Unavailable
+from ..errors import Unavailable
 from ..geo.cells import parent
 from ..geo.point import Point
 from ..shelf.queries import credit as credit_of
 from ..shelf.service import NotOnShelf, Shelf, folder_of
 from ..sponsorships.queries import sponsored_offers
-from ..stores.hours import horizon
 from ..stores.words import is_match
 from . import queries
 from .answer import candidate_of
@@ -281,17 +280,3 @@ def _page_of(ranked: Sequence[Ranked], question: Question, known: Mapping[str, t
     last = After(kept[-1].key, kept[-1].candidate.distance_m, kept[-1].candidate.id) if len(ranked) == question.limit else None
     credit = {source: known[source] for source in {one.row["source"] for one in kept} if source in known}
     return Page(items_of_ranked(kept, question), last, credit, question.where.radius_m, None, "database")
-
-
-class OutOfHorizon(InvalidInput):
-    code = "open_at_out_of_range"
-
-
-def check_moment(at: datetime, *, field: str, now: datetime, horizon_d: int) -> None:
-    """Raises OutOfHorizon where opening hours are not expanded as far as that moment."""
-    first, last = horizon(now, horizon_d)
-    # The worker expands anew within a tenth of the horizon, so the last tenth may not be there yet.
-    last -= timedelta(days=1 + max(1, horizon_d // 10))
-    if not first <= at < last:
-        message = f"opening hours are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}, found {at:%Y-%m-%dT%H:%MZ}"
-        raise OutOfHorizon(message, errors={field: [message]})

@@ -17,6 +17,7 @@ from ..errors import NotFound
 from ..geo.crs import read_point, to_wgs84, written_point
 from ..geo.distance import distance_m
 from ..geo.point import Point
+from ..geo.tiles import resolution_of_zoom
 from ..http import Answer, answer, caller, database, path_id, settings, this_minute, unless_known, utcnow, with_version
 from ..metrics import Counter, Gauge
 from ..offers import queries as offers
@@ -26,12 +27,11 @@ from ..parsing import NOTES, Blueprint
 from ..shelf.fragments import offer_fragment
 from ..shelf.snapshot import minutes
 from ..stores import queries as stores
-from ..stores.hours import expand
+from ..stores.hours import check_moment, expand
 from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row, point_of
-from . import service
 from .answer import body, changed, joined, suggestions
-from .counting import dump_clusters, dump_facets, resolution_of_zoom
+from .counting import dump_clusters, dump_facets
 from .queries import offers_on_shelf
 from .question import After, Filters, Question, Where
 from .ranking import DEFAULT_PROFILE
@@ -142,7 +142,7 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
 def _check_moments(asked: dict[str, Any], *, now: datetime) -> None:
     """Raises OutOfHorizon."""
     for name in _MOMENTS.intersection(asked):
-        service.check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
+        check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
 
 
 def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -> tuple[datetime, float | None, After | None]:
@@ -242,6 +242,10 @@ def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
     return dump_why_not(offer, finder().why_not(question, offer.id, store_ids=offer.store_ids, widen=widens(asked)), asked=asked)
 
 
+# A map of 1,000 pixels shows some forty cells across.
+_COARSEST_CLUSTER, _FINEST_CLUSTER = 2, 11
+
+
 @blueprint.get("/clusters")
 @access("discovery:read")
 @blueprint.arguments(_CLUSTERS, location="query")
@@ -249,7 +253,7 @@ def why_not(asked: dict[str, Any], offer_id: str) -> dict[str, Any]:
 def clusters(asked: dict[str, Any]) -> dict[str, Any]:
     """How many stores lie in each H3 cell of a map's size, for any zoom and with every filter of nearby."""
     asked.pop(NOTES, None)
-    resolution = resolution_of_zoom(asked["zoom"])
+    resolution = resolution_of_zoom(asked["zoom"], coarsest=_COARSEST_CLUSTER, finest=_FINEST_CLUSTER)
     asked = {**asked, "limit": 1, "sort": "points"}
     profile, district, at = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"), now=utcnow()), this_minute()
     _check_moments(asked, now=at)

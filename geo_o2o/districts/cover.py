@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import h3.api.basic_int as h3
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 
-from ..geo.cells import area_km2, boundary
-from ..geo.distance import area_m2
+from ..geo.cells import boundary
 
 MOST_CELLS = 50_000
+# At the equator.
+_KM2_PER_DEG2 = 111.2**2
 # A cell whose inside share is this close to 1 is inside: what is missing is rounding.
 _WHOLE = 1.0 - 1e-9
 
@@ -24,11 +28,7 @@ def cover_of(area: MultiPolygon, resolution: int) -> dict[int, float]:
 
     The shares times the areas of their cells sum up to the area. Raises CoverTooLarge.
     """
-    middle = area.representative_point()
-    likely = area_m2(area) / 1e6 / area_km2(h3.latlng_to_cell(middle.y, middle.x, resolution))
-    if likely > MOST_CELLS:
-        raise CoverTooLarge(f"the area has some {likely:,.0f} cells of resolution {resolution}, more than {MOST_CELLS:,}: ask for a coarser one")
-    cells = sorted({cell for part in area.geoms for cell in _touched(part, resolution)})
+    cells = touched_cells(area, resolution).tolist()
     outlines = np.array([Polygon(boundary(cell)) for cell in cells])
     # Cells at the date line run past 180 degrees: beside them the area is needed once more, a turn farther.
     turned = shapely.transform(area, lambda lonlat: lonlat + np.array([360.0, 0.0])) if any(one.bounds[2] > 180.0 for one in outlines) else None
@@ -40,6 +40,16 @@ def cover_of(area: MultiPolygon, resolution: int) -> dict[int, float]:
         inside = inside + shapely.area(shapely.intersection(outlines[edge], turned))
     shares[edge] = inside / shapely.area(outlines[edge])
     return {cell: 1.0 if share > _WHOLE else float(share) for cell, share in zip(cells, shares, strict=True) if share > 0.0}
+
+
+def touched_cells(area: MultiPolygon, resolution: int) -> NDArray[np.int64]:
+    """Cells of a resolution that an area touches, sorted. Raises CoverTooLarge."""
+    # As flat as a map: where an area goes around the world, only this says how large it is.
+    size_km2 = area.area * _KM2_PER_DEG2 * math.cos(math.radians(area.centroid.y))
+    likely = size_km2 / h3.average_hexagon_area(resolution, unit="km^2")
+    if likely > MOST_CELLS:
+        raise CoverTooLarge(f"the area has some {likely:,.0f} cells of resolution {resolution}, more than {MOST_CELLS:,}: ask for a coarser one")
+    return np.array(sorted({cell for part in area.geoms for cell in _touched(part, resolution)}), dtype=np.int64)
 
 
 def _touched(part: Polygon, resolution: int) -> set[int]:

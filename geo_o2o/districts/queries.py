@@ -108,6 +108,18 @@ def set_parents(session: Session, district_id: UUID, *, layers: Sequence[str], w
     session.execute(sa.text(_PARENTS), {"id": district_id, "layers": list(layers), "whole": whole})
 
 
+def with_parts(session: Session, district_id: UUID) -> Sequence[UUID]:
+    """A district and all that lie in it, at any depth: a store is placed in the smallest, and counts in each."""
+    text = """
+    WITH RECURSIVE parts AS (
+        SELECT id FROM districts WHERE id = :id
+         UNION
+        SELECT d.id FROM districts d JOIN parts p ON d.parent_id = p.id WHERE d.in_force
+    ) SELECT id FROM parts ORDER BY id
+    """
+    return session.scalars(sa.text(text).columns(id=sa.Uuid), {"id": district_id}).all()
+
+
 def districts_to_turn(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
     """Districts that have begun or ended by themselves since stores were placed in them."""
     query = sa.select(District.id).where(District.in_force != sa.and_(*_at(District, now))).order_by(District.id).limit(limit)

@@ -10,6 +10,8 @@ import math
 from functools import lru_cache
 
 import h3.api.basic_int as h3
+import numpy as np
+from numpy.typing import NDArray
 
 from .bounds import Bounds
 from .distance import distance_m
@@ -68,6 +70,12 @@ def parent(cell: int, resolution: int) -> int:
         raise ValueError(f"resolution must lie in 0..{resolution_of(cell)}, found {resolution}")
     unused_digits = (1 << (_DIGIT_BITS * (_MAX_RESOLUTION - resolution))) - 1
     return (cell & ~_RESOLUTION_MASK) | (resolution << _RESOLUTION_SHIFT) | unused_digits
+
+
+def parents(cells: NDArray[np.int64], resolution: int) -> NDArray[np.int64]:
+    """The ancestor of each cell at a coarser (or the same) resolution: parent() for an array, which is not checked."""
+    unused_digits = (1 << (_DIGIT_BITS * (_MAX_RESOLUTION - resolution))) - 1
+    return np.asarray((cells & np.int64(~_RESOLUTION_MASK)) | np.int64((resolution << _RESOLUTION_SHIFT) | unused_digits), dtype=np.int64)
 
 
 def descendants(cell: int, resolution: int = STORED_RESOLUTION) -> tuple[int, int]:

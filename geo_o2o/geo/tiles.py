@@ -32,3 +32,8 @@ class Tile:
 
 def _latitude(y: int, side: int) -> float:
     return math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * y / side))))
+
+
+def resolution_of_zoom(zoom: int, *, coarsest: int, finest: int) -> int:
+    """Of H3 cells some 25 pixels wide on a map of 256-pixel tiles: a cell's edge halves with every 1.4 steps of resolution."""
+    return min(max(round(0.712 * zoom) - 1, coarsest), finest)

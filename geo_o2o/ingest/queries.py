@@ -11,7 +11,7 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .copy import Stream
+from ..copying import Stream
 
 STORE_COLUMNS = (
     "shard_cell", "id", "cell", "location", "category_id", "rating_sum", "rating_count", "price_band", "hours_id", "name", "names",

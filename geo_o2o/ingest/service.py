@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..caller import Caller
 from ..changes.service import note_change
+from ..copying import line, point_hex
 from ..districts.queries import find_district
 from ..districts.service import DistrictOverlaps, add_district, change_district, new_district_id
 from ..errors import InvalidInput
@@ -25,7 +26,6 @@ from ..stores.service import ensure_hours, place_again, stores_in_district
 from ..stores.words import grams
 from ..stores.zones import country_of, time_zone_at
 from . import queries
-from .copy import line, point_hex
 from .report import Report
 from .rows import BasemapRow, DistrictRow, Refused, StoreRow
 from .samples import CURRENCY, offer_of, rating_of, share_of

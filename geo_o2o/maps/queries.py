@@ -1,89 +1,18 @@
-"""Supply per cell, and vector tiles made by PostGIS."""
+"""Vector tiles made by PostGIS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..geo.bounds import Bounds
 from ..geo.cells import shard_cells_of_bounds
 from ..geo.tiles import Tile
 from ..stores.categories import codes_by_id
-from .heat import CellSupply
 
-# Counts always come from the stores themselves at each resolution, never from sums over finer outlines: H3 cells do not tile
-# their parent exactly, but the digits of the index do.
-_SUPPLY = """
-SELECT h3_parent(s.cell, :resolution) AS cell, count(*) AS stores, sum(s.rating_sum) AS rating_sum, sum(s.rating_count) AS rating_count,
-       count(s.hours_id) AS stores_timed,
-       count(*) FILTER (WHERE (SELECT h.open_during @> CAST(:at AS timestamptz) FROM opening_hours h WHERE h.id = s.hours_id)) AS stores_open,
-       sum(offers.number) AS offers, bool_or(offers.sample OR (s.rating_sample AND s.rating_count > 0)) AS sample
-  FROM stores s {joined}
-  CROSS JOIN LATERAL (
-      SELECT count(*) AS number, coalesce(bool_or(o.sample), false) AS sample FROM offer_store o
-       WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id AND o.shard_cell = ANY(:shard_cells)
-         AND o.valid_from <= CAST(:at AS timestamptz) AND (o.valid_until IS NULL OR o.valid_until > CAST(:at AS timestamptz))
-  ) offers
- WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND {which}
- GROUP BY 1 ORDER BY 1 LIMIT :limit
-"""
-# The circle around a box lets the index on geography find the rows; the box itself is planar, as everybody draws it.
+# The circle around a tile lets the index on geography find the rows.
 IN_CIRCLE = "ST_DWithin(s.location, ST_SetSRID(ST_MakePoint(:lon, :lat), 4326)::geography, :radius_m)"
-_IN_BOX = (
-    "ST_Y(s.location::geometry) BETWEEN :south AND :north"
-    " AND CASE WHEN :west <= :east THEN ST_X(s.location::geometry) BETWEEN :west AND :east"
-    " ELSE ST_X(s.location::geometry) >= :west OR ST_X(s.location::geometry) <= :east END"
-)
-
-
-def supply_in_bounds(
-    session: Session, bounds: Bounds, *, resolution: int, at: datetime, category_ids: Sequence[int] | None, limit: int
-) -> list[CellSupply]:
-    """Supply of each cell that holds a store of the box. Raises AreaTooLarge."""
-    parameters = {**_box_parameters(bounds), "shard_cells": shard_cells_of_bounds(bounds)}
-    return _supply(session, f"{IN_CIRCLE} AND {_IN_BOX}", "", parameters, resolution, at, category_ids, limit)
-
-
-def supply_in_district(
-    session: Session, district_id: UUID, *, shard_cells: Sequence[int], resolution: int, at: datetime, category_ids: Sequence[int] | None, limit: int
-) -> list[CellSupply]:
-    """Supply of each cell that holds a store of the district; the sum over cells is the district's."""
-    joined = (
-        "JOIN store_districts d ON d.shard_cell = s.shard_cell AND d.store_id = s.id AND d.shard_cell = ANY(:shard_cells)"
-        " AND d.district_id = :district_id"
-    )
-    parameters = {"shard_cells": list(shard_cells), "district_id": district_id}
-    return _supply(session, "true", joined, parameters, resolution, at, category_ids, limit)
-
-
-def _supply(
-    session: Session, which: str, joined: str, parameters: dict[str, Any], resolution: int, at: datetime,
-    category_ids: Sequence[int] | None, limit: int,
-) -> list[CellSupply]:  # fmt: skip
-    if category_ids is not None:
-        which += " AND s.category_id = ANY(:category_ids)"
-        parameters["category_ids"] = list(category_ids)
-    rows = session.execute(sa.text(_SUPPLY.format(which=which, joined=joined)), {**parameters, "resolution": resolution, "at": at, "limit": limit})
-    return [
-        CellSupply(row.cell, row.stores, int(row.offers), row.rating_sum, row.rating_count, row.stores_timed, row.stores_open, row.sample)
-        for row in rows
-    ]
-
-
-def _box_parameters(bounds: Bounds) -> dict[str, float]:
-    centre, radius_m = bounds.circle()
-    return {
-        "lon": centre.lon, "lat": centre.lat, "radius_m": radius_m,
-        "west": bounds.west, "south": bounds.south, "east": bounds.east, "north": bounds.north,
-    }  # fmt: skip
-
-
-# --- tiles -------------------------------------------------------------------------------------------------------------------
 
 _EXTENT, _MARGIN = 4096, 64
 # Below these zooms a layer would be too dense to read and too large to send.

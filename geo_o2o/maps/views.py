@@ -1,60 +1,162 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from flask import Response
+from geoalchemy2.shape import to_shape
+from shapely.geometry import MultiPolygon
 
 from ..auth.access import access
+from ..districts.cover import CoverTooLarge
 from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
-from ..geo.cells import AreaTooLarge
+from ..geo.cells import AreaTooLarge, boundary, to_hex
 from ..geo.tiles import Tile
-from ..http import answer, database, unless_known, utcnow
+from ..http import answer, database, settings, unless_known, utcnow
 from ..parsing import Blueprint
+from ..releases import queries as releases
+from ..releases.models import HeatArea
+from ..releases.products import PRODUCTS, Product
+from ..releases.service import budget, content_of
 from ..stores.categories import with_descendants
+from ..stores.hours import check_moment
 from ..stores.queries import all_attributions
 from ..stores.schemas import dump_attribution
-from . import queries
-from .heat import describe, feature
-from .schemas import Supply, SupplyRequest
+from . import queries, service
+from .columns import FORMATS, Columns, as_arrow, as_csv, as_features
+from .schemas import DemandRequest, Heat, Releases, ReleasesAsked, SupplyRequest
 
-blueprint = Blueprint("maps", __name__, url_prefix="/v1", description="Supply per cell and vector tiles")
+blueprint = Blueprint("maps", __name__, url_prefix="/v1", description="Heat layers and vector tiles")
 
-MOST_CELLS = 20_000
 _LAYERS = {"stores": queries.stores_tile, "districts": queries.districts_tile, "basemap": queries.basemap_tile}
 
 
 @blueprint.get("/heat/supply")
 @access("heat:read")
 @blueprint.arguments(SupplyRequest, location="query")
-@blueprint.answers(200, Supply)
+@blueprint.answers(200, Heat)
 def supply(asked: dict[str, Any]) -> Response:
-    """Stores, offers, mean rating and open share per H3 cell of a district or a box; live and exact. `format=geojson` adds outlines."""
+    """Stores, offers, ratings and open share per H3 cell of a box, an outline or a district: live and exact, or as of a moment.
+
+    Columns of one length as JSON or Arrow, rows as CSV, outlines as GeoJSON. A box and an outline show whole cells that touch them; a
+    district shows its own stores alone.
+    """
     now = utcnow()
     category_ids = with_descendants(asked["category"]) if "category" in asked else None
-    shared: dict[str, Any] = {"resolution": asked["resolution"], "at": now, "category_ids": category_ids, "limit": MOST_CELLS + 1}
-    with database().read() as session:
+    if "open_at" in asked:
+        check_moment(asked["open_at"], field="open_at", now=now, horizon_d=settings().hours_horizon_d)
+    with database().planner() as session:
         try:
-            if "bbox" in asked:
-                cells = queries.supply_in_bounds(session, asked["bbox"], **shared)
-            else:
-                district = get_district(session, asked["district"], now=now)
-                cells = queries.supply_in_district(session, district.id, shard_cells=district.shard_cells, **shared)
+            resolution, columns = service.supply(session, asked, category_ids=category_ids, now=now)
         except AreaTooLarge as failure:
-            raise InvalidInput(str(failure), errors={"bbox": [str(failure)]}, code="area_too_large") from failure
+            raise InvalidInput(str(failure), errors={_where(asked): [str(failure)]}, code="area_too_large") from failure
+        except CoverTooLarge as failure:
+            raise InvalidInput(str(failure), errors={"resolution": [str(failure)]}, code="too_many_cells") from failure
         credit = dump_attribution(all_attributions(session))
-    if len(cells) > MOST_CELLS:
-        message = f"more than {MOST_CELLS} cells: ask for a smaller area or a coarser resolution"
-        raise InvalidInput(message, errors={"resolution": [message]}, code="too_many_cells")
-    if asked["format"] == "geojson":
-        body = {"type": "FeatureCollection", "features": [feature(cell, asked["crs"]) for cell in cells], "attribution": credit, "at": now}
-        return answer(body, content_type="application/geo+json")
-    return answer(
+    past = asked.get("as_of")
+    about = {
+        "layer": "supply", "resolution": resolution, "at": past or now, "open_at": None if past else asked.get("open_at", now),
+        "since": asked.get("since"), "attribution": credit,
+    }  # fmt: skip
+    return _written(about, columns, asked)
+
+
+@blueprint.get("/heat/<layer>")
+@access("heat:read")
+@blueprint.arguments(DemandRequest, location="query")
+@blueprint.answers(200, Heat)
+def demand(asked: dict[str, Any], layer: str) -> Response:
+    """Visits per H3 cell, from a private release: each value with the interval that holds it with 95 %, and what is not shown.
+
+    `visits` a week; `day_parts`, `returns` and `origins` a month. Every figure is the same whoever asks, and however often.
+    """
+    now, product = utcnow(), _product(layer)
+    with database().planner() as session:
+        city = service.find_city(session, asked.get("city"))
+        release = service.find_release(session, city, product, asked.get("period"))
+        area = asked.get("area")
+        if "district" in asked:
+            area = MultiPolygon(to_shape(get_district(session, asked["district"], now=now).area))
+        try:
+            columns, hidden = service.demand(session, release, city, area=area, crs=asked["crs"])
+        except CoverTooLarge as failure:
+            raise InvalidInput(str(failure), errors={_where(asked): [str(failure)]}, code="area_too_large") from failure
+    about = {
+        "layer": layer, "city": city.name, "period": release.period, "hidden": hidden, "terms": release.terms, "sample": release.sample,
+        "sha256": release.content_hash.hex(), "released_at": release.released_at, "attribution": [],
+    }  # fmt: skip
+    return _written(about, columns, asked)
+
+
+@blueprint.get("/heat/releases")
+@access("heat:read")
+@blueprint.arguments(ReleasesAsked, location="query")
+@blueprint.answers(200, Releases)
+def list_releases(asked: dict[str, Any]) -> Response:
+    """Every release with its guarantee and its hash, the cities, and what each year has spent of its privacy budget."""
+    with database().planner() as session:
+        found = releases.list_releases(session, area=asked.get("city"), product=asked.get("product"))
+        cities = [_dump_city(city) | {"spent": budget(session, settings(), city)} for city in releases.list_areas(session)]
+    items = [
         {
-            "layer": "supply", "resolution": asked["resolution"], "at": now, "items": [describe(cell, asked["crs"]) for cell in cells], "next": None,
-            "attribution": credit,
+            "city": one.area, "product": one.product, "period": one.period, "epsilon": one.epsilon, "delta": one.delta, "sample": one.sample,
+            "sha256": one.content_hash.hex(), "released_at": one.released_at,
         }
-    )  # fmt: skip
+        for one in found
+    ]  # fmt: skip
+    return answer({"items": items, "next": None, "cities": cities})
+
+
+@blueprint.get("/heat/releases/<city>/<product>/<period>")
+@access("heat:read")
+@blueprint.answers(200, content_type="application/json")
+def show_release(city: str, product: str, period: str) -> Response:
+    """A release as canonical JSON (RFC 8785): its SHA-256 is what the log holds."""
+    with database().planner() as session:
+        release = service.find_release(session, service.find_city(session, city), _product(product), period)
+        body = content_of(session, release)
+    response = Response(body, content_type="application/json")
+    response.set_etag(release.content_hash.hex())
+    return unless_known(response)
+
+
+def _product(name: str) -> Product:
+    """Raises NotFound."""
+    if name not in PRODUCTS:
+        raise NotFound(f"there is no layer {name[:40]!r}; there are supply, {', '.join(PRODUCTS)}")
+    return PRODUCTS[name]
+
+
+def _where(asked: Mapping[str, Any]) -> str:
+    return next(name for name in ("district", "bbox", "within") if name in asked)
+
+
+def _dump_city(city: HeatArea) -> dict[str, Any]:
+    corners = [corner for cell in city.cells for corner in boundary(cell)]
+    lons, lats = [lon for lon, _ in corners], [lat for _, lat in corners]
+    return {
+        "name": city.name, "title": city.title, "time_zone": city.time_zone, "cells": [to_hex(cell) for cell in city.cells],
+        "bbox": [round(value, 6) for value in (min(lons), min(lats), max(lons), max(lats))],
+    }  # fmt: skip
+
+
+def _written(about: dict[str, Any], columns: Columns, asked: Mapping[str, Any]) -> Response:
+    """The layer in the form that was asked for."""
+    form = asked["format"]
+    if form == "json":
+        return answer({**about, "columns": columns})
+    if form == "geojson":
+        return answer({"type": "FeatureCollection", **about, "features": as_features(columns, asked["crs"])}, content_type=FORMATS[form])
+    if form == "csv":
+        response = Response(as_csv(columns), content_type=FORMATS[form])
+        response.headers["Content-Disposition"] = f'attachment; filename="{about["layer"]}.csv"'
+    else:
+        said = {name: orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() for name, value in about.items()}
+        response = Response(as_arrow(columns, said), content_type=FORMATS[form])
+    response.add_etag()
+    return unless_known(response)
 
 
 @blueprint.get("/tiles/<layer>/<int:z>/<int:x>/<int:y>.mvt")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geo.cells import descendants_at
+from ..geo.cells import descendants_at, parents
 from .products import LEAST_ACCOUNTS, ORIGINS, PARTS_OF_DAY, RETURNS, VISITS, Product
 
 Ints = NDArray[np.int64]
@@ -168,9 +168,3 @@ def _days(visits: Visits, resolution: int) -> tuple[Ints, Ints]:
 _COUNTERS = {
     VISITS.name: _count_visits, PARTS_OF_DAY.name: _count_parts_of_day, RETURNS.name: _count_returns, ORIGINS.name: _count_origins,
 }  # fmt: skip
-
-
-def parents(cells: Ints, resolution: int) -> Ints:
-    """The ancestor of each cell at a coarser (or the same) resolution: what geo.cells.parent is, for an array."""
-    unused = (1 << (3 * (15 - resolution))) - 1
-    return np.asarray((cells & np.int64(~(15 << 52))) | np.int64((resolution << 52) | unused), dtype=np.int64)

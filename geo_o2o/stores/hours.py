@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import opening_hours
 
+from ..errors import InvalidInput
 from ..geo.point import Point
 
 LONGEST_EXPRESSION = 1_000
@@ -102,3 +103,17 @@ def _parsed(hours: Hours) -> opening_hours.OpeningHours:
     except opening_hours.UnknownCountryError:  # type: ignore[attr-defined]
         # A country whose holidays the library does not know: its hours hold all the same, without holidays.
         return _parsed(Hours(hours.expression, hours.time_zone, None, hours.sun))
+
+
+class OutOfHorizon(InvalidInput):
+    code = "open_at_out_of_range"
+
+
+def check_moment(at: datetime, *, field: str, now: datetime, horizon_d: int) -> None:
+    """Raises OutOfHorizon where opening hours are not expanded as far as that moment."""
+    first, last = horizon(now, horizon_d)
+    # The worker expands anew within a tenth of the horizon, so the last tenth may not be there yet.
+    last -= timedelta(days=1 + max(1, horizon_d // 10))
+    if not first <= at < last:
+        message = f"opening hours are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}, found {at:%Y-%m-%dT%H:%MZ}"
+        raise OutOfHorizon(message, errors={field: [message]})

@@ -75,7 +75,8 @@ def test_heat_lies_where_the_stores_are(admin_api: Api, planner_api: Api, sessio
     session.commit()
     at = from_wgs84(BEIJING, crs)
     asked = {"bbox": f"{at.lon - 0.002},{at.lat - 0.002},{at.lon + 0.002},{at.lat + 0.002}", "crs": crs, "resolution": 11}
-    (cell,) = planner_api.get("/v1/heat/supply", **asked).get_json()["items"]
+    columns = planner_api.get("/v1/heat/supply", **asked).get_json()["columns"]
+    cell = {name: values[0] for name, values in columns.items()}
     assert (cell["lat"], cell["lng"]) == pytest.approx((at.lat, at.lon), abs=6e-4)
     (feature,) = planner_api.get("/v1/heat/supply", **asked, format="geojson").get_json()["features"]
     corners = np.array(

@@ -5,6 +5,7 @@ import math
 import random
 
 import h3.api.basic_int as h3
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from geo_o2o.geo.cells import (
     centre_of,
     descendants,
     parent,
+    parents,
     parse_hex,
     resolution_of,
     shard_cells_of_bounds,
@@ -157,3 +159,10 @@ def test_a_cell_holds_its_centre() -> None:
     cell = cell_of(Point(121.0, 24.8))
     assert cell_of(centre_of(cell)) == cell
     assert distance_m(centre_of(cell), Point(121.0, 24.8)) < 12
+
+
+def test_ancestors_of_an_array_are_those_of_each_cell() -> None:
+    cells = np.array([cell_of(Point(lon, lat), 9) for lon in range(-170, 180, 17) for lat in range(-80, 90, 13)], dtype=np.int64)
+    for resolution in (0, 4, 7, 8, 9):
+        assert parents(cells, resolution).tolist() == [parent(cell, resolution) for cell in cells.tolist()]
+        assert parents(cells, resolution).tolist() == [h3.cell_to_parent(cell, resolution) for cell in cells.tolist()]

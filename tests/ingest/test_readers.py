@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geo_o2o.copying import Stream, line
 from geo_o2o.ingest import fhrs, geojson, osm, tables
-from geo_o2o.ingest.copy import Stream, line
 from geo_o2o.ingest.report import BrokenFile
 from geo_o2o.ingest.rows import DistrictRow, Refused, StoreRow, check_store
 from geo_o2o.stores.categories import from_fhrs, from_osm, tree

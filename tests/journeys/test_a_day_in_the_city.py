@@ -32,13 +32,14 @@ def test_a_day_in_the_city(as_role: Any) -> None:
     assert [(one["level_name"], one["count"]) for one in counts["items"]] == [("confirmed", 1)]
     assert counts["headline"] == {"visits": 1}
 
-    (cell,) = planner.get("/v1/heat/supply", district=district["id"]).get_json()["items"]
+    columns = planner.get("/v1/heat/supply", district=district["id"]).get_json()["columns"]
+    cell = {name: value for name, (value,) in columns.items()}
     assert (cell["stores"], cell["offers"]) == (1, 1)
     problem_of(planner.get("/v1/check-ins"), 403, "forbidden")
 
     assert store.patch(f"/v1/offers/{offer['id']}", {"status": "paused"}, version=1).status_code == 200
     assert app.get("/v1/offers/nearby", lat=60.170, lng=24.9414).get_json()["items"] == []
     assert store.delete(f"/v1/stores/{shop['id']}", version=1).status_code == 204
-    assert planner.get("/v1/heat/supply", district=district["id"]).get_json()["items"] == []
+    assert planner.get("/v1/heat/supply", district=district["id"]).get_json()["columns"]["cell"] == []
     assert app.get("/v1/stores/nearby", **PLACE).get_json()["items"] == []
     assert store.get(f"/v1/check-ins/{visit['id']}").get_json()["level"] == 3

@@ -17,7 +17,7 @@ from scipy.special import betaincinv
 from geo_o2o.geo.cells import cell_of, descendants_at, parent
 from geo_o2o.geo.point import Point
 from geo_o2o.releases import noise
-from geo_o2o.releases.mechanism import Counts, Ints, Visits, bound, count, parents, publish, release
+from geo_o2o.releases.mechanism import Counts, Ints, Visits, bound, count, publish, release
 from geo_o2o.releases.products import LEAST_ACCOUNTS, ORIGINS, PARTS_OF_DAY, PRODUCTS, RETURNS, VISITS, Product, tail, variance
 
 CITY = cell_of(Point(24.9414, 60.1690), 7)
@@ -102,13 +102,6 @@ def test_one_account_changes_all_counts_together_by_no_more_than_the_sensitivity
         else:
             # Pairs of fewer than twenty accounts have no count of their own.
             assert changed <= LEAST_ACCOUNTS * product.sensitivity
-
-
-def test_ancestors_of_an_array_are_those_of_each_cell() -> None:
-    cells = np.array([cell_of(Point(lon, lat), 9) for lon in range(-170, 180, 17) for lat in range(-80, 90, 13)], dtype=np.int64)
-    for resolution in (0, 4, 7, 8, 9):
-        assert parents(cells, resolution).tolist() == [parent(cell, resolution) for cell in cells.tolist()]
-        assert parents(cells, resolution).tolist() == [h3.cell_to_parent(cell, resolution) for cell in cells.tolist()]
 
 
 # --- what is published ---------------------------------------------------------------------------------------------------------
