@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from geo_o2o import cluster
 from geo_o2o.auth import service as auth
