@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
+    maps.set_up(app)
     compress(app)
     # Behind compression here, and so ahead of it when an answer goes out.
     tag(app)

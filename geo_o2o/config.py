@@ -54,6 +54,7 @@ class Settings:
     shelf_max_staleness_s: int = setting(1, "no answer is older than this, unless the database is away, and then it says so", "seconds")
     shelf_bytes: int = setting(4_000_000_000, "largest size of the snapshots of one host; what was used longest ago goes first", "bytes")
     view_bytes: int = setting(128_000_000, "what one web process remembers of the filters that were asked lately", "bytes")
+    tile_bytes: int = setting(64_000_000, "what one web process keeps of the map tiles that it has drawn", "bytes")
     log_name: str = setting("localhost/log", "name of the transparency log: its address without scheme; the half-year is added to it")
     log_high_water: str = setting("", "file that remembers how far the log was published, on another disk than the database; empty: in data_dir")
     log_policy: str = setting("", "file (C2SP tlog-policy) with the witnesses of the log, their addresses and the quorum; empty: none is asked")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..db import SHARDED, Base
+from ..db import REFERENCE, SHARDED, Base
 
 
 class CellVersion(Base):
@@ -18,4 +18,14 @@ class CellVersion(Base):
 
     shard_cell: Mapped[int] = mapped_column(sa.BigInteger)
     cell: Mapped[int] = mapped_column(sa.BigInteger)
+    version: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class MapLayer(Base):
+    """The version of what is drawn on maps and belongs to no cell: districts, basemap. Raised by the transaction that changes it."""
+
+    __tablename__ = "map_layers"
+    __table_args__ = (REFERENCE,)
+
+    layer: Mapped[str] = mapped_column(sa.Text, primary_key=True)
     version: Mapped[int] = mapped_column(sa.BigInteger)

@@ -41,6 +41,21 @@ def versions_of_shards(session: Session, shard_cells: Sequence[int]) -> dict[int
     return {row.cell: row.version for row in rows}
 
 
+_RAISE_LAYER = """
+INSERT INTO map_layers (layer, version) VALUES (:layer, :version)
+ON CONFLICT (layer) DO UPDATE SET version = greatest(map_layers.version + 1, excluded.version)
+"""
+
+
+def raise_layer(session: Session, layer: str, *, version: int) -> None:
+    session.execute(sa.text(_RAISE_LAYER), {"layer": layer, "version": version})
+
+
+def layers_version(session: Session) -> int:
+    """One number for all layers together, which rises with each of them."""
+    return int(session.scalar(sa.text("SELECT coalesce(sum(version), 0) FROM map_layers")) or 0)
+
+
 def tell(session: Session, channel: str, text: str) -> None:
     """Tells every listener, once this transaction has committed and not before."""
     session.execute(sa.text("SELECT pg_notify(:channel, :text)"), {"channel": channel, "text": text})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -22,6 +23,11 @@ def note_change(session: Session, cells: Iterable[int]) -> None:
     The versions are raised at its very end, in one statement: so the rows are locked for the shortest time.
     """
     session.info.setdefault(_TOUCHED, set()).update(parent(cell, VERSIONED_RESOLUTION) for cell in cells)
+
+
+def note_layer(session: Session, layer: str, *, now: datetime) -> None:
+    """Says that what a map draws of a layer (`districts`, `basemap`) is changed by this transaction; whoever changes it next waits for it."""
+    queries.raise_layer(session, layer, version=int(now.timestamp() * 1_000_000))
 
 
 @sa.event.listens_for(Session, "before_commit")

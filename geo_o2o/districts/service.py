@@ -10,6 +10,7 @@ from geoalchemy2.shape import from_shape, to_shape
 from shapely.geometry import MultiPolygon
 from sqlalchemy.orm import Session
 
+from ..changes.service import note_layer
 from ..errors import Conflict, Gone, InvalidInput, NotFound, PreconditionFailed
 from ..geo.cells import AreaTooLarge, shard_cells_of_bounds
 from ..geo.distance import area_m2
@@ -20,6 +21,8 @@ from .hierarchy import SLIVER_SHARE, relate
 from .models import District, DistrictVersion
 
 API_SOURCE = "api"
+# Of maps, as changes know it.
+LAYER = "districts"
 SMALLEST_M2 = 1.0
 
 
@@ -71,6 +74,7 @@ def add_district(session: Session, *, fields: Mapping[str, Any], district_id: UU
     session.add(district)
     session.flush()
     queries.set_parents(session, district_id, layers=[district.layer], whole=1.0 - SLIVER_SHARE)
+    note_layer(session, LAYER, now=now)
     return district
 
 
@@ -104,6 +108,7 @@ def change_district(session: Session, *, district_id: UUID, version: int, fields
     district.updated_at = now
     session.flush()
     queries.set_parents(session, district_id, layers=sorted({*layers, district.layer}), whole=1.0 - SLIVER_SHARE)
+    note_layer(session, LAYER, now=now)
     return district
 
 
@@ -118,6 +123,7 @@ def end_district(session: Session, *, district_id: UUID, version: int, now: date
     district.updated_at = now
     session.flush()
     queries.set_parents(session, district_id, layers=[district.layer], whole=1.0 - SLIVER_SHARE)
+    note_layer(session, LAYER, now=now)
     return district
 
 
@@ -128,6 +134,7 @@ def turn_district(session: Session, district_id: UUID, *, now: datetime) -> None
         district.in_force = _in_force(district.valid_from, district.valid_to, now)
         session.flush()
         queries.set_parents(session, district_id, layers=[district.layer], whole=1.0 - SLIVER_SHARE)
+        note_layer(session, LAYER, now=now)
 
 
 def _in_force(valid_from: datetime, valid_to: datetime | None, now: datetime) -> bool:

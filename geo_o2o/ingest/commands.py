@@ -64,7 +64,7 @@ def load_osm(file: Path, source: str, dry_run: bool, report: Path | None, as_jso
                 for layer in ("administrative", "business")
             ),
             service.load_stores(session, source=source, rows=osm.stores(file), now=now, horizon_d=settings.hours_horizon_d, progress=progress),
-            service.load_basemap(session, source=source, rows=osm.basemap(file), progress=progress),
+            service.load_basemap(session, source=source, rows=osm.basemap(file), now=now, progress=progress),
         ]
         service.write_attribution(session, source=source, attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
         return found

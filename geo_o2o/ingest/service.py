@@ -11,7 +11,7 @@ from shapely import to_wkb
 from sqlalchemy.orm import Session
 
 from ..caller import Caller
-from ..changes.service import note_change
+from ..changes.service import note_change, note_layer
 from ..copying import line, point_hex
 from ..districts.queries import find_district
 from ..districts.service import DistrictOverlaps, add_district, change_district, new_district_id
@@ -175,7 +175,7 @@ def _change_district(session: Session, district_id: UUID, fields: dict[str, Any]
     return True
 
 
-def load_basemap(session: Session, *, source: str, rows: Iterable[BasemapRow], progress: Progress = None) -> Report:
+def load_basemap(session: Session, *, source: str, rows: Iterable[BasemapRow], now: datetime, progress: Progress = None) -> Report:
     """Loads streets, buildings, water and land use by (source, source id)."""
     report = Report("basemap")
     queries.lock_source(session, f"{source} basemap")
@@ -192,6 +192,8 @@ def load_basemap(session: Session, *, source: str, rows: Iterable[BasemapRow], p
     queries.copy_basemap(session, lines(), progress=progress)
     fates = queries.write_basemap(session, source)
     report.new, report.changed, report.unchanged = fates["new"], fates["changed"], fates["unchanged"]
+    if report.new or report.changed:
+        note_layer(session, "basemap", now=now)
     if report.new >= _WORTH_ANALYZING:
         queries.analyze(session, "basemap_features")
     return report

@@ -11,10 +11,6 @@ from ..geo.cells import shard_cells_of_bounds
 from ..geo.tiles import Tile
 from ..stores.categories import codes_by_id
 
-# The circle around a tile lets the index on geography find the rows.
-IN_CIRCLE = "ST_DWithin(s.location, ST_SetSRID(ST_MakePoint(:lon, :lat), 4326)::geography, :radius_m)"
-
-_EXTENT, _MARGIN = 4096, 64
 # Below these zooms a layer would be too dense to read and too large to send.
 STORES_FROM_ZOOM, DISTRICTS_FROM_ZOOM, BASEMAP_FROM_ZOOM = 12, 4, 8
 _BUILDINGS_FROM_ZOOM, _MINOR_ROADS_FROM_ZOOM = 14, 13
@@ -25,9 +21,13 @@ _STORES = """
 SELECT ST_AsMVT(tile, 'stores', 4096, 'geom') FROM (
     SELECT s.id::text AS id, s.name, (CAST(:codes AS text[]))[s.category_id] AS category, s.rating_count,
            CASE WHEN s.rating_count > 0 THEN round(s.rating_sum::numeric / s.rating_count, 2)::float8 END AS rating, s.rating_sample AS sample,
-           ST_AsMVTGeom(ST_Transform(s.location::geometry, 3857), ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
-      FROM stores s
-     WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND {in_circle}
+           ST_AsMVTGeom(mercator.point, ST_TileEnvelope(:z, :x, :y), 4096, 64, false) AS geom
+      FROM stores s CROSS JOIN LATERAL (SELECT ST_Transform(s.location::geometry, 3857) AS point) mercator
+     WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live'
+       AND ST_DWithin(s.location, ST_SetSRID(ST_MakePoint(:lon, :lat), 4326)::geography, :radius_m)
+       -- Each store in exactly one tile of a zoom: a map draws points over the edge of their tile by itself.
+       AND ST_X(mercator.point) >= ST_XMin(ST_TileEnvelope(:z, :x, :y)) AND ST_X(mercator.point) < ST_XMax(ST_TileEnvelope(:z, :x, :y))
+       AND ST_Y(mercator.point) > ST_YMin(ST_TileEnvelope(:z, :x, :y)) AND ST_Y(mercator.point) <= ST_YMax(ST_TileEnvelope(:z, :x, :y))
      ORDER BY s.rating_count DESC, s.id LIMIT :most
 ) tile WHERE geom IS NOT NULL
 """
@@ -36,7 +36,7 @@ SELECT ST_AsMVT(tile, 'districts', 4096, 'geom') FROM (
     SELECT d.id::text AS id, d.layer, d.name, d.names->>'en' AS "name:en",
            ST_AsMVTGeom(ST_Transform(d.area, 3857), ST_TileEnvelope(:z, :x, :y), 4096, 64, true) AS geom
       FROM districts d
-     WHERE d.area && ST_Transform(ST_TileEnvelope(:z, :x, :y, margin => 64.0 / 4096), 4326)
+     WHERE d.in_force AND d.area && ST_Transform(ST_TileEnvelope(:z, :x, :y, margin => 64.0 / 4096), 4326)
      ORDER BY d.area_m2 DESC, d.id
 ) tile WHERE geom IS NOT NULL
 """
@@ -73,10 +73,34 @@ def stores_tile(session: Session, tile: Tile) -> bytes:
     parameters = {
         "z": tile.z, "x": tile.x, "y": tile.y, "most": _MOST_STORES, "shard_cells": shard_cells_of_bounds(bounds),
         "codes": [codes.get(number, "") for number in range(1, max(codes) + 1)],
-        # With room for the margin around the tile, whose points are drawn over its edge.
-        "lon": centre.lon, "lat": centre.lat, "radius_m": radius_m * (1 + 2 * _MARGIN / _EXTENT),
+        # The circle around the tile lets the index on geography find the rows.
+        "lon": centre.lon, "lat": centre.lat, "radius_m": radius_m,
     }  # fmt: skip
-    return _bytes(session, _STORES.format(in_circle=IN_CIRCLE), parameters)
+    return _bytes(session, _STORES, parameters)
+
+
+_HEXAGONS = """
+SELECT ST_AsMVT(tile, 'hexagons', 4096, 'geom') FROM (
+    SELECT h.h3, h.stores, h.rating, h.sample,
+           -- Whole hexagons: a map cuts them at the tile's edge by itself, and a cut one would have a line there.
+           ST_AsMVTGeom(ST_Transform(ST_GeomFromWKB(h.outline, 4326), 3857), ST_TileEnvelope(:z, :x, :y), 4096, 0, false) AS geom
+      FROM unnest(CAST(:h3 AS text[]), CAST(:stores AS integer[]), CAST(:rating AS float8[]), CAST(:sample AS boolean[]),
+                  CAST(:outlines AS bytea[])) AS h (h3, stores, rating, sample, outline)
+) tile WHERE geom IS NOT NULL
+"""
+_CLUSTERS = """
+SELECT ST_AsMVT(tile, 'clusters', 4096, 'geom') FROM (
+    SELECT h.h3, h.stores, h.rating, h.sample,
+           ST_AsMVTGeom(ST_Transform(ST_GeomFromWKB(h.outline, 4326), 3857), ST_TileEnvelope(:z, :x, :y), 4096, 0, false) AS geom
+      FROM unnest(CAST(:h3 AS text[]), CAST(:stores AS integer[]), CAST(:rating AS float8[]), CAST(:sample AS boolean[]),
+                  CAST(:outlines AS bytea[])) AS h (h3, stores, rating, sample, outline)
+) tile WHERE geom IS NOT NULL
+"""
+
+
+def cells_tile(session: Session, tile: Tile, *, layer: str, columns: dict[str, list[Any]]) -> bytes:
+    """A tile of `hexagons` or `clusters`. columns: h3, stores, rating, sample, and outlines as WKB, points for clusters."""
+    return _bytes(session, _HEXAGONS if layer == "hexagons" else _CLUSTERS, {**_address(tile), **columns})
 
 
 def districts_tile(session: Session, tile: Tile) -> bytes:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Flask, Response, current_app, request
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
 
 from ..auth.access import access
+from ..changes.queries import layers_version
 from ..districts.cover import CoverTooLarge
 from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
@@ -24,13 +26,15 @@ from ..stores.categories import with_descendants
 from ..stores.hours import check_moment
 from ..stores.queries import all_attributions
 from ..stores.schemas import dump_attribution
-from . import queries, service
+from . import service
 from .columns import FORMATS, Columns, as_arrow, as_csv, as_features
+from .keeping import Tiles, drawn
 from .schemas import DemandRequest, Heat, Releases, ReleasesAsked, SupplyRequest
+from .tiles import LAYERS, draw
 
 blueprint = Blueprint("maps", __name__, url_prefix="/v1", description="Heat layers and vector tiles")
 
-_LAYERS = {"stores": queries.stores_tile, "districts": queries.districts_tile, "basemap": queries.basemap_tile}
+_MVT = "application/vnd.mapbox-vector-tile"
 
 
 @blueprint.get("/heat/supply")
@@ -159,22 +163,47 @@ def _written(about: dict[str, Any], columns: Columns, asked: Mapping[str, Any]) 
     return unless_known(response)
 
 
+def set_up(app: Flask) -> None:
+    """The tiles that this process keeps."""
+    conf = app.extensions["settings"]
+
+    def layers() -> int:
+        with app.extensions["database"].planner() as session:
+            return layers_version(session)
+
+    app.extensions["tiles"] = Tiles(
+        url=conf.write_url() if app.extensions["database"].notifies else None, layers=layers, staleness_s=float(conf.shelf_max_staleness_s),
+        most_bytes=conf.tile_bytes,
+    )  # fmt: skip
+
+
 @blueprint.get("/tiles/<layer>/<int:z>/<int:x>/<int:y>.mvt")
 @access("tiles:read")
 @blueprint.answers(200, content_type="application/vnd.mapbox-vector-tile")
 @blueprint.alt_response(204, description="an empty tile", success=True)
 def tile(layer: str, z: int, x: int, y: int) -> Response:
-    """A vector tile of the layer `stores`, `districts` or `basemap`; 204 where it is empty."""
-    if layer not in _LAYERS:
-        raise NotFound(f"there is no layer {layer[:40]!r}; there are {', '.join(_LAYERS)}")
+    """A vector tile of the layer `stores`, `clusters`, `hexagons`, `districts` or `basemap`; 204 where it is empty.
+
+    Its ETag is that of what it shows: a store that is changed changes the tags of the tiles that show it, and of no other.
+    """
+    if layer not in LAYERS:
+        raise NotFound(f"there is no layer {layer[:40]!r}; there are {', '.join(LAYERS)}")
     try:
-        address = Tile(z, x, y)
+        key = (layer, Tile(z, x, y))
     except ValueError as failure:
         raise NotFound(str(failure)) from failure
-    with database().read() as session:
-        body = _LAYERS[layer](session, address)
-    if not body:
-        return Response(status=204)
-    response = Response(body, content_type="application/vnd.mapbox-vector-tile")
-    response.add_etag()
-    return unless_known(response)
+    kept: Tiles = current_app.extensions["tiles"]
+    found = kept.find(key)
+    if found is None:
+        since, version = kept.moment()
+        with database().planner() as session:
+            found = drawn(draw(session, layer, key[1], now=utcnow()), since=since, layers=version)
+        kept.keep(key, found)
+    headers = {"ETag": f'"{found.tag}"', "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+    if request.if_none_match.contains_weak(found.tag):
+        return Response(status=304, headers=headers)
+    if not found.packed:
+        return Response(status=204, headers=headers)
+    if request.accept_encodings.quality("gzip") > 0:
+        return Response(found.packed, headers={**headers, "Content-Encoding": "gzip"}, content_type=_MVT)
+    return Response(gzip.decompress(found.packed), headers=headers, content_type=_MVT)

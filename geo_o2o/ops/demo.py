@@ -105,7 +105,7 @@ def _load_city(settings: Settings) -> None:
         with database.write() as session:
             ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(FIXTURE), attribution=osm.ATTRIBUTION, now=now)
             stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
-            ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE))
+            ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE), now=now)
             samples = ingest.load_samples(session, source="osm", seed=SEED, now=now)
             ingest.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
             queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")

@@ -159,7 +159,7 @@ def test_a_store_that_its_owner_removed_stays_removed(session: Session) -> None:
 def test_the_fixture_city_loads_and_a_rerun_changes_nothing(session: Session) -> None:
     first = ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(HELSINKI), attribution="x", now=NOW)
     stores = load(session, list(osm.stores(HELSINKI)), source="osm")
-    basemap = ingest.load_basemap(session, source="osm", rows=osm.basemap(HELSINKI))
+    basemap = ingest.load_basemap(session, source="osm", rows=osm.basemap(HELSINKI), now=NOW)
     assert (first.new, stores.new > 1_000, basemap.new > 3_000) == (15, True, True)
     assert session.scalar(sa.text("SELECT count(*) FROM store_districts")) > 50
     before = session.execute(sa.text("SELECT md5(string_agg(s::text, '|' ORDER BY id)) FROM stores s")).scalar()
@@ -167,7 +167,7 @@ def test_the_fixture_city_loads_and_a_rerun_changes_nothing(session: Session) ->
     again = ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(HELSINKI), attribution="x", now=NOW + timedelta(days=1))
     assert (again.new, again.changed, again.unchanged) == (0, 0, 15)
     assert counts(load(session, list(osm.stores(HELSINKI)), source="osm")) == (0, 0, stores.new, 0)
-    assert counts(ingest.load_basemap(session, source="osm", rows=osm.basemap(HELSINKI))) == (0, 0, basemap.new, 0)
+    assert counts(ingest.load_basemap(session, source="osm", rows=osm.basemap(HELSINKI), now=NOW)) == (0, 0, basemap.new, 0)
     assert session.execute(sa.text("SELECT md5(string_agg(s::text, '|' ORDER BY id)) FROM stores s")).scalar() == before
 
 
