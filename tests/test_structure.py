@@ -55,6 +55,8 @@ DOORS = {
     "ops/demo.py": "runs processes",
     "ops/logs.py": "names the clock for logging to read",
     "erasure/listing.py": "keeps a file",
+    "ingest/visiting.py": "reads stores and writes visits",
+    "ops/invented.py": "reads and writes the database",
     "maps/tiles.py": "asks the database",
     "maps/keeping.py": "listens to the database and reads the clock",
     "ledger/folder.py": "keeps files",

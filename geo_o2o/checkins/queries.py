@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from ..copying import Stream
 from ..db import Statement
 from ..geo.ids import shard_of
 from .models import Challenge, CheckIn, CheckInEvidence, CodeTry, Honeypot, RecentVisit, UsedTillCode
@@ -53,6 +54,24 @@ def add_check_in(session: Session, row: CheckIn, evidence: CheckInEvidence) -> N
     _ADD_EVIDENCE.run(session, {**kept, "evidence": text, "lat": evidence.lat_e6, "lng": evidence.lng_e6})
 
 
+_SAMPLE_COLUMNS = (
+    "shard_cell", "id", "store_id", "merchant_id", "caller_id", "subject_id", "level", "state", "p_in", "r95_mm", "distance_mm", "fence",
+    "reasons", "policy", "sample", "checked_in_at",
+)  # fmt: skip
+
+
+def copy_samples(session: Session, lines: Iterable[str], *, progress: Callable[[int], None] | None) -> None:
+    """Invented check-ins; each line has the values of _SAMPLE_COLUMNS."""
+    raw: Any = session.connection().connection.driver_connection
+    with raw.cursor() as cursor:
+        cursor.copy_expert(f"COPY check_ins ({', '.join(_SAMPLE_COLUMNS)}) FROM STDIN", Stream(lines, progress=progress), size=1 << 18)
+
+
+def has_samples(session: Session, *, shard_cells: Sequence[int]) -> bool:
+    query = "SELECT EXISTS (SELECT FROM check_ins WHERE shard_cell = ANY(:shard_cells) AND sample)"
+    return bool(session.scalar(sa.text(query), {"shard_cells": list(shard_cells)}))
+
+
 def find_evidence(session: Session, check_in_id: UUID) -> CheckInEvidence | None:
     return session.scalar(
         sa.select(CheckInEvidence).where(CheckInEvidence.shard_cell == shard_of(check_in_id), CheckInEvidence.check_in_id == check_in_id)
@@ -78,8 +97,8 @@ def list_check_ins(
 def count_check_ins(
     session: Session, *, merchant_id: UUID | None, store_id: UUID | None, since: datetime | None, until: datetime | None, suspect_from: int
 ) -> Sequence[tuple[UUID, int, str, int]]:
-    """(store id, level, standing, number) of each store and level. standing: `voided`, `suspect` (risk suspect_from or more) or `good`."""
-    standing = sa.case((CheckIn.state == "voided", "voided"), (CheckIn.risk >= suspect_from, "suspect"), else_="good")
+    """(store id, level, standing, number) of each store and level. standing: `sample`, `voided`, `suspect` (risk suspect_from or more) or `good`."""
+    standing = sa.case((CheckIn.sample, "sample"), (CheckIn.state == "voided", "voided"), (CheckIn.risk >= suspect_from, "suspect"), else_="good")
     query = sa.select(CheckIn.store_id, CheckIn.level, standing, sa.func.count()).group_by(CheckIn.store_id, CheckIn.level, sa.text("3"))
     if merchant_id is not None:
         query = query.where(CheckIn.merchant_id == merchant_id)

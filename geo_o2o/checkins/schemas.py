@@ -154,6 +154,7 @@ class CheckInResponse(ma.Schema):
     distance_mm = ma.fields.Integer(metadata={"description": "from the store's point"})
     fence = ma.fields.String()
     reasons = ma.fields.List(ma.fields.String(), metadata={"description": "codes of what keeps the level down, or speaks against the visit"})
+    sample = ma.fields.Boolean(metadata={"description": "invented for the demonstration"})
     risk = ma.fields.Integer(metadata={"description": "0 to 100: the sum of the findings' points within their limits; a hard one is 100"})
     band = ma.fields.String(metadata={"description": "clean; review: the level stands, a reward waits; refused: level 0"})
     findings = ma.fields.List(ma.fields.Nested(FindingSchema))
@@ -194,6 +195,7 @@ class Apart(ma.Schema):
     unproven = ma.fields.Integer(metadata={"description": "levels 0 to 2: the visitor's word, with or without a code"})
     under_review = ma.fields.Integer(metadata={"description": "confirmed, and something speaks against it"})
     voided = ma.fields.Integer(metadata={"description": "taken back, of any level"})
+    sample = ma.fields.Integer(metadata={"description": "invented for the demonstration, of any level"})
 
 
 class CheckInCounts(ma.Schema):
@@ -217,7 +219,7 @@ def dump_check_in(check_in: CheckIn, *, caller: Caller) -> dict[str, Any]:
     mine = caller.key_id == check_in.caller_id or caller.role == "admin"
     plain = (
         "id", "store_id", "level", "state", "methods", "p_in", "r95_mm", "distance_mm", "fence", "reasons", "risk", "findings", "policy",
-        "receipt_id", "confirmed_at", "checked_in_at",
+        "receipt_id", "confirmed_at", "checked_in_at", "sample",
     )  # fmt: skip
     policy = present_policy()
     return {

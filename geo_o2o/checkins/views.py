@@ -215,11 +215,11 @@ def counts(asked: dict[str, Any]) -> dict[str, Any]:
             suspect_from=present_policy().review_from,
         )  # fmt: skip
     numbers: dict[tuple[UUID, int], int] = {}
-    sums = {"visits": 0, "unproven": 0, "under_review": 0, "voided": 0}
+    sums = {"visits": 0, "unproven": 0, "under_review": 0, "voided": 0, "sample": 0}
     for store, level, standing, number in rows:
         numbers[store, level] = numbers.get((store, level), 0) + number
         proven = "under_review" if standing == "suspect" else "visits"
-        sums["voided" if standing == "voided" else proven if level >= service.CONFIRMED else "unproven"] += number
+        sums[standing if standing in ("voided", "sample") else proven if level >= service.CONFIRMED else "unproven"] += number
     return {
         "headline": {"visits": sums.pop("visits")},
         "apart": sums,

@@ -304,3 +304,20 @@ def write_sample_ratings(session: Session, rows: Sequence[dict[str, Any]]) -> No
 
 def has_sample_offers(session: Session) -> bool:
     return bool(session.scalar(sa.text("SELECT EXISTS (SELECT FROM offers WHERE sample AND status <> 'removed')")))
+
+
+_PLACES = """
+SELECT s.id, s.merchant_id, s.cell, ST_X(s.location::geometry) AS lon, ST_Y(s.location::geometry) AS lat, s.category_id, s.rating_count, s.hours_id
+  FROM stores s
+ WHERE s.shard_cell = ANY(:shard_cells) AND s.status = 'live' AND s.source = :source
+ ORDER BY s.source_id
+"""
+
+
+def places_of(session: Session, source: str, *, shard_cells: Sequence[int]) -> Sequence[Any]:
+    """Live stores of a source, in an order that every run has."""
+    return session.execute(sa.text(_PLACES), {"source": source, "shard_cells": list(shard_cells)}).all()
+
+
+def shards_of_source(session: Session, source: str) -> Sequence[int]:
+    return session.scalars(sa.text("SELECT DISTINCT shard_cell FROM stores WHERE source = :source ORDER BY 1"), {"source": source}).all()

@@ -21,7 +21,8 @@ from ..config import PREFIX, Settings, from_environment
 from ..db import Database
 from ..ports import Busy, hold, is_free
 from . import logs
-from .demo import run_demo
+from .demo import SEED, run_demo
+from .invented import PEOPLE, WEEKS, Invented, invent_visits
 from .service import look_back, run_jobs, upgrade
 
 
@@ -118,11 +119,27 @@ def worker(once: bool) -> None:
             return
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--once", is_flag=True, help="Print the first nearby answer as JSON and exit.")
-def demo(once: bool) -> None:
+@click.pass_context
+def demo(context: click.Context, once: bool) -> None:
     """Everything at once: cluster, migrations, the fixture city, keys, service and worker."""
-    sys.exit(run_demo(from_environment(), once=once))
+    if context.invoked_subcommand is None:
+        sys.exit(run_demo(from_environment(), once=once))
+
+
+@demo.command()
+@click.option("--source", default="osm", show_default=True, help="Source of the stores that are visited.")
+@click.option("--city", default="helsinki", show_default=True, help="Name of the heat area; it is added where there is none.")
+@click.option("--time-zone", default="Europe/Helsinki", show_default=True, help="IANA zone of the city.")
+@click.option("--people", default=PEOPLE, show_default=True, type=click.IntRange(1, 1_000_000), help="How many people there are.")
+@click.option("--weeks", default=WEEKS, show_default=True, type=click.IntRange(1, 104), help="How many weeks back.")
+@click.option("--seed", default=SEED, show_default=True, help="The same seed, stores and weeks make the same visits.")
+def visits(source: str, city: str, time_zone: str, people: int, weeks: int, seed: int) -> None:
+    """Invent a year of visits, marked sample wherever they are shown, and release them week by week."""
+    wanted = Invented(source=source, city=city, time_zone=time_zone, people=people, weeks=weeks, seed=seed)
+    for text in invent_visits(from_environment(), wanted, now=datetime.now(UTC)):
+        click.echo(text, err=True)
 
 
 @click.group(invoke_without_command=False)

@@ -27,6 +27,7 @@ from ..errors import Unauthenticated
 from ..ingest import osm, queries
 from ..ingest import service as ingest
 from ..ports import free_port, is_free
+from .invented import Invented, invent_visits
 from .service import upgrade
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "helsinki.osm.pbf"
@@ -48,7 +49,7 @@ def run_demo(settings: Settings, *, once: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with _alone(settings.data_dir), _database(settings), _services(settings) as (base, keys):
+        with _alone(settings.data_dir), _database(settings, with_visits=not once), _services(settings) as (base, keys):
             if once:
                 sys.stdout.write(json.dumps(_first_answer(base, keys), ensure_ascii=False, indent=2) + "\n")
                 return 0
@@ -76,7 +77,7 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[None]:
+def _database(settings: Settings, *, with_visits: bool) -> Iterator[None]:
     """The database, up to date and with the city in it; the private cluster stops again unless `db up` asked to keep it."""
     private = not settings.database_url
     try:
@@ -85,6 +86,9 @@ def _database(settings: Settings) -> Iterator[None]:
             cluster.up(settings.data_dir, say=_say)
         upgrade(settings)
         _load_city(settings)
+        if with_visits:
+            for text in invent_visits(settings, Invented(seed=SEED), now=datetime.now(UTC)):
+                _say(text)
         yield
     finally:
         # A second Ctrl-C must not leave half of it running.

@@ -66,6 +66,8 @@ def add_area(
         cells = sorted(cover_of(area, GRID_RESOLUTION))
     except ValueError as failure:
         raise InvalidInput(str(failure), errors={"area": [str(failure)]}) from failure
+    if not cells:
+        raise InvalidInput("the area encloses nothing", errors={"area": ["the area encloses nothing"]})
     if len(cells) > MOST_GRID_CELLS:
         raise InvalidInput(f"an area has {MOST_GRID_CELLS:,} cells of resolution 7 at most, found {len(cells):,}")
     queries.lock_area(session, "")

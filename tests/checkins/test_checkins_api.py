@@ -214,7 +214,7 @@ def test_a_merchant_sees_its_own_check_ins_and_exact_counts(as_role: Any, anna: 
     assert mine.get("/v1/check-ins", level=0).get_json()["items"] == []
     counts = {one["store_id"]: (one["level_name"], one["count"]) for one in mine.get("/v1/check-ins/counts").get_json()["items"]}
     assert counts == {str(one.id): ("located", 1) for one in stores}
-    assert mine.get("/v1/check-ins/counts").get_json()["apart"] == {"unproven": 2, "under_review": 0, "voided": 0}
+    assert mine.get("/v1/check-ins/counts").get_json()["apart"] == {"unproven": 2, "under_review": 0, "voided": 0, "sample": 0}
     assert other.get(f"/v1/check-ins/{visits[2]['id']}").status_code == 200
     problem_of(mine.get(f"/v1/check-ins/{visits[2]['id']}"), 404, "not_found")
     assert other.get("/v1/check-ins/counts", since="2030-01-01T00:00:00Z").get_json()["items"] == []

@@ -212,7 +212,7 @@ def test_a_visit_that_is_taken_back_is_taken_back_for_good_and_counts_no_more(ho
         voided = house.shop.post(f"{path}/void", {"reason": "fraud"}).get_json()
         assert (voided["state"], voided["level"], voided["next"]) == ("voided", 3, [])
     counts = house.shop.get("/v1/check-ins/counts").get_json()
-    assert (counts["headline"], counts["apart"]) == ({"visits": 0}, {"unproven": 0, "under_review": 0, "voided": 1})
+    assert (counts["headline"], counts["apart"]) == ({"visits": 0}, {"unproven": 0, "under_review": 0, "voided": 1, "sample": 0})
     for api, audience in ((house.app, "holder"), (house.shop, own["audience"]), (house.app, "brand:cola")):
         problem_of(api.post(f"{path}/receipts", {"audience": audience}), 409, "voided")
     problem_of(house.shop.post(f"{path}/redemptions", {"pos": "A" * 43}), 409, "voided")

@@ -232,6 +232,7 @@ def test_the_worker_releases_what_is_over_since_the_area_was_made(session: Sessi
         ({"name": ""}, InvalidInput),
         ({"time_zone": "Mars/Base"}, InvalidInput),
         ({"area": MultiPolygon([box(0, 40, 20, 60)])}, InvalidInput),
+        ({"area": MultiPolygon([box(24, 60, 25, 60)])}, InvalidInput),
         ({"name": "helsinki"}, Conflict),
         ({"name": "centre"}, Conflict),
     ],
