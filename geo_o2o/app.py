@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .checkins import views as checkins
     from .discovery import views as discovery
     from .districts import views as districts
+    from .insights import views as insights
     from .ledger import views as ledger
     from .maps import views as maps
     from .offers import views as offers
@@ -77,7 +78,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, ops):
+    for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, insights, ops):
         api.register_blueprint(room.blueprint)
     discovery.set_up(app)
     maps.set_up(app)
