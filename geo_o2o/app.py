@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .stores import service as stores_service
     from .stores import views as stores
     from .vouchers import views as vouchers
+    from .web import views as web
 
     import_models()
     settings = settings or from_environment()
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     api = Api(app, spec_kwargs=ops.api_page())
     for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, insights, ops):
         api.register_blueprint(room.blueprint)
+    app.register_blueprint(web.blueprint)
     discovery.set_up(app)
     maps.set_up(app)
     compress(app)

@@ -44,6 +44,8 @@ ALLOWED = {
     r"FROM check_ins\s+WHERE check_ins\.level >=": "the weekly look compares all stores",
     r"FROM check_ins\s+WHERE check_ins\.subject_id = ": "an account is erased, wherever it has been",
     r"SELECT DISTINCT (check_ins|receipts)\.subject_id": "a restored backup is searched for those who were erased",
+    r"ON b\.shard_cell = v\.shard_cell AND b\.block = v\.cell\n WHERE b\.version IS DISTINCT": "the worker looks for what to roll up, everywhere",
+    r"SELECT DISTINCT shard_cell FROM stores WHERE source|SELECT ST_Extent": "the demonstration's visits, by a command",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"WHERE (stores|offer_store)\.search_grams IS NULL": "what older versions left without words is filled once, after a migration",
@@ -52,6 +54,7 @@ ALLOWED = {
 }
 # What tests ask behind the service's back, to look at its work.
 TESTS_OWN = re.compile(
+    r"^/\* test \*/|"
     r"^\s*SELECT (t::text|evidence|check_in_id FROM|totp_secret|month, sealed|id FROM receipts$|count\(\*\)|price_minor|store_id|fixes|bool_and|status|new_id|md5|source_id, (id|rating_sum)|\* FROM stores|source_id FROM stores|s\.source_id|id, ST_X)"
     r"|^SELECT (id FROM stores$|rating_count FROM stores WHERE source = 'real'|shard_cell, id, category_id FROM stores ORDER|id, shard_cell FROM stores LIMIT)"
     r"|^UPDATE (stores SET brand|offer_store SET (list_price|title))|^SELECT \*(, ST_X| FROM offer_store)"

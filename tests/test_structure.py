@@ -143,6 +143,8 @@ def test_only_operations_documentation_and_what_proves_receipts_are_public(app: 
     public = {rule.rule for rule in app.url_map.iter_rules() if mark_of(app.view_functions[rule.endpoint]) == PUBLIC}
     assert public == {
         "/",
+        "/planner",
+        "/static/<path:name>",
         "/health/live",
         "/health/ready",
         "/metrics",

@@ -62,6 +62,7 @@ class DistrictsAsked(Schema):
     bbox = BoundsField()
     parent = Id(metadata={"description": "only districts that lie directly in this one"})
     as_of = Instant(metadata={"description": "as it was at this moment"})
+    outlines = ma.fields.Boolean(load_default=False, metadata={"description": "each with its area, as one alone has"})
     limit = WholeNumber(low=1, high=1_000, load_default=100)
     cursor = ma.fields.String()
     crs = CrsField()
@@ -112,11 +113,11 @@ class DistrictSummary(ma.Schema):
 
 
 class DistrictResponse(DistrictSummary):
-    area = ma.fields.Dict(metadata={"description": "GeoJSON MultiPolygon"})
+    area = ma.fields.Dict(metadata={"description": "GeoJSON MultiPolygon; in a list with outlines=true"})
 
 
 class DistrictList(ma.Schema):
-    items = ma.fields.List(ma.fields.Nested(DistrictSummary))
+    items = ma.fields.List(ma.fields.Nested(DistrictResponse))
     next = ma.fields.String(allow_none=True)
 
 

@@ -52,7 +52,7 @@ def index(asked: dict[str, Any]) -> dict[str, Any]:
             bounds=asked.get("bbox"),
         )
     page, following = page_of(found, asked, lambda district: [district.name, str(district.id)])
-    return {"items": [dump_district(one, crs=asked["crs"]) for one in page], "next": following}
+    return {"items": [dump_district(one, crs=asked["crs"], with_area=asked["outlines"]) for one in page], "next": following}
 
 
 @blueprint.get("/<district_id>")

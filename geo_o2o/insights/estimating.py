@@ -1,8 +1,9 @@
 """What releases say of a district: sums over cells that it holds in part, each with the interval that holds it. Pure.
 
-Two things are not known: the noise of a published count, whose law is known, and where within a cell at the edge its visits lie. Of all
-shares with a given mean the one that is either none or all varies most (Bhatia and Davis, American Mathematical Monthly 107, 2000), so a
-cell of value v of which a share w lies inside adds w(1 - w)v² to the variance. That is more than there can be, and so an honest bound.
+Two things are not known: the noise of a published count, whose law is known, and which of a cell's stores its visits went to. Visits lie
+where stores are, so a district's share of a cell is that of the stores, and stores differ: taking what each draws for gamma-distributed
+with variance DISPERSION times its mean squared, the share of n stores of which a part w lies inside has a beta law with the variance
+w(1 - w) / (n / DISPERSION + 1). With few stores that is nearly all or nothing; with many it is little.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 # Of the normal law: an interval of so many standard deviations holds 95 %.
 _DEVIATIONS = 1.96
+# Shops of one street differ: some draw ten times what others do (the squared coefficient of variation of such counts is about 2).
+DISPERSION = 2.0
 
 
 @dataclass(frozen=True)
@@ -26,24 +29,29 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Part:
-    """A published count and the share of its cell that lies in the district, 0..1."""
+    """A published count, the share of its cell's stores that lie in the district, 0..1, and how many stores the cell has."""
 
     value: float
     share: float
+    stores: int = 0
 
 
 def total(parts: Iterable[Part], *, noise: float) -> Estimate:
     """The district's part of some counts. noise: variance of the noise on each."""
     parts = list(parts)
     value = sum(part.share * part.value for part in parts)
-    variance = sum(part.share**2 * noise + part.share * (1.0 - part.share) * part.value**2 for part in parts)
+    variance = sum(part.share**2 * noise + _share_variance(part) * part.value**2 for part in parts)
     return _around(value, variance, least=0.0)
+
+
+def _share_variance(part: Part) -> float:
+    return part.share * (1.0 - part.share) / (part.stores / DISPERSION + 1.0)
 
 
 def change(now: Sequence[Part], before: Sequence[Part], *, noise: float) -> Estimate | None:
     """By what share the sum has grown since another period; None where there was nothing before.
 
-    Where the visits lie within a cell is taken to be the same in both, so only the noise counts.
+    Which stores a cell's visits go to is taken to be the same in both, so only the noise counts.
     """
     new, old = (sum(part.share * part.value for part in parts) for parts in (now, before))
     if old <= 0.0:

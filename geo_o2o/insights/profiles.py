@@ -18,11 +18,13 @@ from ..districts import queries as districts
 from ..districts.cover import CoverTooLarge, cover_of
 from ..districts.models import District
 from ..geo.bounds import Bounds
-from ..geo.cells import area_km2, parent, to_hex
+from ..geo.cells import area_km2, parent, parents, to_hex
 from ..releases import queries as releases
 from ..releases.models import HeatArea, HeatRelease
 from ..releases.products import ORIGINS, PARTS_OF_DAY, RETURNS, VISITS, Product, variance
 from ..stores.categories import codes_by_id
+from ..supply.queries import stock_of_districts
+from ..supply.service import supply_in
 from . import queries
 from .estimating import Estimate, Part, change, ratio, shares, total
 
@@ -59,7 +61,7 @@ def profile(session: Session, district: District, *, now: datetime) -> dict[str,
             "since": now - timedelta(days=_NEW_D), "opened": sum(row.opened for row in stores),
             "closed": queries.closed_since(session, ids, shard_cells=shard_cells, since=now - timedelta(days=_NEW_D)),
         },
-        "demand": demand(session, district, stores=count),
+        "demand": demand(session, district, stores=count, now=now),
         "peers": peers(session, district, now=now),
     }  # fmt: skip
 
@@ -104,7 +106,11 @@ def _hours(session: Session, ids: Sequence[UUID], shard_cells: Sequence[int], no
 # --- who comes -----------------------------------------------------------------------------------------------------------------------
 
 
-def demand(session: Session, district: District, *, stores: int) -> dict[str, Any] | None:
+# Of a cell the share of its stores that lie in the district, and how many it has.
+Shares = Mapping[int, tuple[float, int]]
+
+
+def demand(session: Session, district: District, *, stores: int, now: datetime) -> dict[str, Any] | None:
     """What releases say of a district; None where none of its ground belongs to a city whose visits are released."""
     area = MultiPolygon(to_shape(district.area))
     try:
@@ -114,7 +120,7 @@ def demand(session: Session, district: District, *, stores: int) -> dict[str, An
     city = next((one for one in releases.list_areas(session) if set(one.cells) & cover[7].keys()), None)
     if city is None:
         return None
-    shares_of = {cell: share for cells in cover.values() for cell, share in cells.items()}
+    shares_of = _shares(session, district, area, sorted(cover), now=now)
     found: dict[str, Any] = {"city": city.name, "sample": False}
     found |= _visits(session, city, shares_of, stores=stores)
     found["day_parts"] = _day_parts(session, city, shares_of)
@@ -125,22 +131,33 @@ def demand(session: Session, district: District, *, stores: int) -> dict[str, An
     return found
 
 
+def _shares(session: Session, district: District, area: MultiPolygon, resolutions: Sequence[int], *, now: datetime) -> Shares:
+    """For each cell that the district touches and that has stores."""
+    own = stock_of_districts(session, districts.with_parts(session, district.id), shard_cells=district.shard_cells, now=now).cell
+    found: dict[int, tuple[float, int]] = {}
+    for resolution in resolutions:
+        everything = supply_in(session, area, resolution=resolution, category_ids=None, now=now)
+        cells, counts = np.unique(parents(own, resolution), return_counts=True)
+        inside = dict(zip(cells.tolist(), counts.tolist(), strict=True))
+        for cell, count in zip(everything.cell.tolist(), everything.stores.tolist(), strict=True):
+            found[cell] = (min(inside.get(cell, 0) / count, 1.0), count)
+    return {cell: share for cell, share in found.items() if share[0] > 0.0}
+
+
 def _newest(session: Session, city: HeatArea, product: Product) -> HeatRelease | None:
     found = releases.list_releases(session, area=city.name, product=product.name)
     return found[-1] if found else None
 
 
-def _parts(
-    session: Session, city: HeatArea, product: Product, periods: Sequence[str], inside: Mapping[int, float]
-) -> dict[tuple[str, int, int], list[Part]]:
+def _parts(session: Session, city: HeatArea, product: Product, periods: Sequence[str], inside: Shares) -> dict[tuple[str, int, int], list[Part]]:
     """Published counts of cells that the district holds in part, by period, part and origin."""
     found: dict[tuple[str, int, int], list[Part]] = {}
     for row in releases.cells_of(session, area=city.name, product=product.name, periods=periods, within=sorted(inside)):
-        found.setdefault((row.period, row.part, row.origin), []).append(Part(row.value, inside[row.cell]))
+        found.setdefault((row.period, row.part, row.origin), []).append(Part(row.value, *inside[row.cell]))
     return found
 
 
-def _visits(session: Session, city: HeatArea, inside: Mapping[int, float], *, stores: int) -> dict[str, Any]:
+def _visits(session: Session, city: HeatArea, inside: Shares, *, stores: int) -> dict[str, Any]:
     periods = [one.period for one in releases.list_releases(session, area=city.name, product=VISITS.name)][-_SERIES:]
     parts = _parts(session, city, VISITS, periods, inside)
     noise = variance(VISITS.scale)
@@ -156,7 +173,7 @@ def _visits(session: Session, city: HeatArea, inside: Mapping[int, float], *, st
     }
 
 
-def _day_parts(session: Session, city: HeatArea, inside: Mapping[int, float]) -> dict[str, Any] | None:
+def _day_parts(session: Session, city: HeatArea, inside: Shares) -> dict[str, Any] | None:
     release = _newest(session, city, PARTS_OF_DAY)
     if release is None:
         return None
@@ -171,7 +188,7 @@ def _day_parts(session: Session, city: HeatArea, inside: Mapping[int, float]) ->
     }
 
 
-def _returns(session: Session, city: HeatArea, inside: Mapping[int, float]) -> dict[str, Any] | None:
+def _returns(session: Session, city: HeatArea, inside: Shares) -> dict[str, Any] | None:
     release = _newest(session, city, RETURNS)
     if release is None:
         return None
@@ -180,7 +197,7 @@ def _returns(session: Session, city: HeatArea, inside: Mapping[int, float]) -> d
     return None if found is None else {"period": release.period, "resolution": RETURNS.resolutions[0], **_dump(found, digits=3)}
 
 
-def _origins(session: Session, city: HeatArea, inside: Mapping[int, float]) -> dict[str, Any] | None:
+def _origins(session: Session, city: HeatArea, inside: Shares) -> dict[str, Any] | None:
     """The catchment: from which cells those come who visit the district's."""
     release = _newest(session, city, ORIGINS)
     if release is None:

@@ -105,6 +105,8 @@ class ReleaseSchema(ma.Schema):
     sample = ma.fields.Boolean()
     sha256 = ma.fields.String()
     released_at = Moment()
+    shown = ma.fields.Integer(metadata={"description": "how many counts it shows"})
+    total = ma.fields.Integer(metadata={"description": "their sum"})
 
 
 class SpentSchema(ma.Schema):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from ..changes.queries import layers_version
 from ..districts.cover import CoverTooLarge
 from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
-from ..geo.cells import AreaTooLarge, boundary, to_hex
+from ..geo.cells import AreaTooLarge, boundary, parse_hex, resolution_of, to_hex
 from ..geo.tiles import Tile
 from ..http import answer, database, settings, unless_known, utcnow
 from ..parsing import Blueprint
@@ -91,7 +91,7 @@ def demand(asked: dict[str, Any], layer: str) -> Response:
         "layer": layer, "city": city.name, "period": release.period, "hidden": hidden, "terms": release.terms, "sample": release.sample,
         "sha256": release.content_hash.hex(), "released_at": release.released_at, "attribution": [],
     }  # fmt: skip
-    return _written(about, columns, asked)
+    return _written(about, columns, asked, hidden=hidden)
 
 
 @blueprint.get("/heat/releases")
@@ -102,11 +102,13 @@ def list_releases(asked: dict[str, Any]) -> Response:
     """Every release with its guarantee and its hash, the cities, and what each year has spent of its privacy budget."""
     with database().planner() as session:
         found = releases.list_releases(session, area=asked.get("city"), product=asked.get("product"))
+        sums = releases.totals(session, area=asked.get("city"))
         cities = [_dump_city(city) | {"spent": budget(session, settings(), city)} for city in releases.list_areas(session)]
     items = [
         {
             "city": one.area, "product": one.product, "period": one.period, "epsilon": one.epsilon, "delta": one.delta, "sample": one.sample,
             "sha256": one.content_hash.hex(), "released_at": one.released_at,
+            **dict(zip(("shown", "total"), sums.get((one.area, one.product, one.period), (0, 0)), strict=True)),
         }
         for one in found
     ]  # fmt: skip
@@ -146,13 +148,15 @@ def _dump_city(city: HeatArea) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _written(about: dict[str, Any], columns: Columns, asked: Mapping[str, Any]) -> Response:
-    """The layer in the form that was asked for."""
+def _written(about: dict[str, Any], columns: Columns, asked: Mapping[str, Any], *, hidden: Sequence[str] = ()) -> Response:
+    """The layer in the form that was asked for. hidden: cells that are not shown; as GeoJSON they have outlines, and no value."""
     form = asked["format"]
     if form == "json":
         return answer({**about, "columns": columns})
     if form == "geojson":
-        return answer({"type": "FeatureCollection", **about, "features": as_features(columns, asked["crs"])}, content_type=FORMATS[form])
+        blank = {"cell": hidden, "resolution": [resolution_of(parse_hex(cell)) for cell in hidden], "hidden": [True] * len(hidden)}
+        features = [*as_features(columns, asked["crs"]), *as_features(blank, asked["crs"])]
+        return answer({"type": "FeatureCollection", **about, "features": features}, content_type=FORMATS[form])
     if form == "csv":
         response = Response(as_csv(columns), content_type=FORMATS[form])
         response.headers["Content-Disposition"] = f'attachment; filename="{about["layer"]}.csv"'

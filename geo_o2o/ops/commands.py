@@ -121,11 +121,12 @@ def worker(once: bool) -> None:
 
 @click.group(invoke_without_command=True)
 @click.option("--once", is_flag=True, help="Print the first nearby answer as JSON and exit.")
+@click.option("--visit-weeks", default=WEEKS, show_default=True, type=click.IntRange(0, 104), help="Weeks of invented visits for the planner's map.")
 @click.pass_context
-def demo(context: click.Context, once: bool) -> None:
+def demo(context: click.Context, once: bool, visit_weeks: int) -> None:
     """Everything at once: cluster, migrations, the fixture city, keys, service and worker."""
     if context.invoked_subcommand is None:
-        sys.exit(run_demo(from_environment(), once=once))
+        sys.exit(run_demo(from_environment(), once=once, visit_weeks=0 if once else visit_weeks))
 
 
 @demo.command()

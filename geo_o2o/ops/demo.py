@@ -18,14 +18,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from sqlalchemy.orm import Session
+
 from .. import cluster
 from ..auth import service as auth
 from ..auth.access import ROLES
 from ..config import PREFIX, BadSettings, Settings
 from ..db import Database
 from ..errors import Unauthenticated
+from ..geo.bounds import Bounds
 from ..ingest import osm, queries
 from ..ingest import service as ingest
+from ..ingest.rows import DistrictRow
+from ..insights.proposing import Shape
+from ..insights.service import propose_districts
 from ..ports import free_port, is_free
 from .invented import Invented, invent_visits
 from .service import upgrade
@@ -34,6 +40,9 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "helsinki.osm.pbf"
 SEED = 20
 # The corner of Aleksanterinkatu and Mannerheimintie, where the loaded city begins.
 LAT, LNG = 60.1690, 24.9414
+CITY = Bounds(24.93, 60.16, 24.96, 60.18)
+# A dense city centre: smaller hills than the usual, and higher.
+_QUARTERS = Shape(bandwidth_m=60.0, least_per_km2=250.0, valley=0.2)
 _MERCHANT = "Demonstration merchant"
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 15
@@ -42,14 +51,14 @@ _PORTS_TRIED = 5
 _INTERRUPTED = 130
 
 
-def run_demo(settings: Settings, *, once: bool) -> int:
+def run_demo(settings: Settings, *, once: bool, visit_weeks: int) -> int:
     """Runs until it is told to stop, or with `once` until it has printed one answer. Returns the exit code."""
     settings = replace(settings, data_dir=settings.data_dir.resolve())
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with _alone(settings.data_dir), _database(settings, with_visits=not once), _services(settings) as (base, keys):
+        with _alone(settings.data_dir), _database(settings, visit_weeks=visit_weeks), _services(settings) as (base, keys):
             if once:
                 sys.stdout.write(json.dumps(_first_answer(base, keys), ensure_ascii=False, indent=2) + "\n")
                 return 0
@@ -77,7 +86,7 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _database(settings: Settings, *, with_visits: bool) -> Iterator[None]:
+def _database(settings: Settings, *, visit_weeks: int) -> Iterator[None]:
     """The database, up to date and with the city in it; the private cluster stops again unless `db up` asked to keep it."""
     private = not settings.database_url
     try:
@@ -86,8 +95,8 @@ def _database(settings: Settings, *, with_visits: bool) -> Iterator[None]:
             cluster.up(settings.data_dir, say=_say)
         upgrade(settings)
         _load_city(settings)
-        if with_visits:
-            for text in invent_visits(settings, Invented(seed=SEED), now=datetime.now(UTC)):
+        if visit_weeks:
+            for text in invent_visits(settings, Invented(seed=SEED, weeks=visit_weeks), now=datetime.now(UTC)):
                 _say(text)
         yield
     finally:
@@ -111,11 +120,19 @@ def _load_city(settings: Settings) -> None:
             stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
             ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE), now=now)
             samples = ingest.load_samples(session, source="osm", seed=SEED, now=now)
+            _load_proposed(session, now)
             ingest.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
             queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")
         _say(f"{stores.new:,} stores, {samples.notes['offers']} sample offers")
     finally:
         database.close()
+
+
+def _load_proposed(session: Session, now: datetime) -> None:
+    """The districts that the stores themselves make: nobody has drawn any here that are larger than a block."""
+    found = propose_districts(session, CITY, _QUARTERS)
+    rows = [DistrictRow(source_id=f"{min(one.cells):x}", name=one.name.partition(" · ")[0], area=one.area, names={}) for one in found]
+    ingest.load_districts(session, source="proposed", layer="proposed", rows=rows, attribution=osm.ATTRIBUTION, now=now)
 
 
 def _keys(settings: Settings) -> dict[str, str]:
@@ -240,6 +257,9 @@ def _show(base: str, keys: dict[str, str]) -> None:
         f"  curl -s -H 'Authorization: Bearer {keys['app']}' '{base}/v1/offers/nearby?{place}&radius_m=800&open_now=true&limit=3'",
         "",
         *_check_in_lines(base, keys, place),
+        "How the districts live, for planners (the key is in the address, and stays in the browser):",
+        f"  {base}/planner#key={keys['planner']}",
+        "",
         "A heat map of supply:",
         f"  curl -s -H 'Authorization: Bearer {keys['planner']}' '{base}/v1/heat/supply?bbox=24.93,60.16,24.96,60.18&resolution=9'",
         "",

@@ -48,6 +48,15 @@ def list_releases(
     return session.scalars(query).all()
 
 
+def totals(session: Session, *, area: str | None = None) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """How many counts each release shows, and their sum, by area, product and period."""
+    query = sa.select(HeatReleaseCell.area, HeatReleaseCell.product, HeatReleaseCell.period, sa.func.count(), sa.func.sum(HeatReleaseCell.value))
+    if area is not None:
+        query = query.where(HeatReleaseCell.area == area)
+    rows = session.execute(query.group_by(HeatReleaseCell.area, HeatReleaseCell.product, HeatReleaseCell.period))
+    return {(row[0], row[1], row[2]): (row[3], int(row[4])) for row in rows}
+
+
 def spent(session: Session, area: str, *, year: int) -> float:
     """The epsilon of all releases of a year."""
     query = sa.select(sa.func.coalesce(sa.func.sum(HeatRelease.epsilon), 0.0)).where(HeatRelease.area == area, HeatRelease.year == year)

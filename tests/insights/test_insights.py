@@ -18,7 +18,7 @@ from geo_o2o.geo.cells import cell_of, centre_of, parse_hex
 from geo_o2o.geo.distance import distance_m
 from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
-from geo_o2o.insights.estimating import Part, change, ratio, shares, total
+from geo_o2o.insights.estimating import DISPERSION, Part, change, ratio, shares, total
 from geo_o2o.insights.schemas import DemandOf, ProfileResponse, SiteSchema
 from geo_o2o.insights.sites import Model, Standing, pull_of, score_sites
 from geo_o2o.releases import service as releases
@@ -45,13 +45,20 @@ def test_a_sum_of_whole_cells_has_the_interval_of_its_noise() -> None:
     assert 930 <= held <= 985
 
 
-def test_where_visits_lie_in_a_cell_at_the_edge_is_not_known_and_the_interval_says_so() -> None:
-    inside, half = (total([Part(400.0, share)], noise=72.0) for share in (1.0, 0.5))
-    assert (inside.value, half.value) == (400.0, 200.0)
-    assert half.high - half.low > 5 * (inside.high - inside.low)
-    # All or nothing of it: even that lies within.
-    assert half.low == 0.0
-    assert half.high > 400.0
+def test_which_stores_the_visits_of_a_cell_went_to_is_not_known_and_the_interval_says_so() -> None:
+    """Stores that draw very different numbers: the interval holds the true part of a district about as often as it says."""
+    rng = np.random.default_rng(4)
+    inside, few, many = (total([Part(400.0, share, stores)], noise=72.0) for share, stores in ((1.0, 10), (0.5, 2), (0.5, 200)))
+    assert (inside.value, few.value, many.value) == (400.0, 200.0, 200.0)
+    assert few.high - few.low > 3 * (many.high - many.low) > 3 * (inside.high - inside.low) * 0.5
+    assert few.low == 0.0
+    held = 0
+    for _ in range(1_000):
+        draws = rng.gamma(1 / DISPERSION, size=40)
+        truth = 600 * draws[:12].sum() / draws.sum()
+        found = total([Part(600.0, 12 / 40, 40)], noise=0.0)
+        held += found.low <= truth <= found.high
+    assert held >= 920
     assert total([], noise=72.0) == total([Part(0.0, 0.0)], noise=72.0)
 
 
@@ -173,7 +180,7 @@ def test_districts_are_compared_side_by_side(planner_api: Api, session: Session,
 
 def test_a_profile_reads_no_visit(planner_api: Api, session: Session, district: Any) -> None:
     """By the planner's role: what it may not read it does not."""
-    session.execute(sa.text("REVOKE SELECT ON heat_release_cells FROM geo_o2o_planner"))
+    session.execute(sa.text("/* test */ REVOKE SELECT ON heat_release_cells FROM geo_o2o_planner"))
     session.commit()
     assert planner_api.get(f"/v1/districts/{district.id}/profile").status_code == 500
 

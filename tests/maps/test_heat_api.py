@@ -182,7 +182,7 @@ def by_hand(session: Session, resolution: int, codes: list[int] | None) -> dict[
     """Supply per cell straight from the tables: stores, offers, sum and number of ratings."""
     rows = session.execute(
         sa.text(
-            "SELECT cell, category_id, rating_sum, rating_count, (SELECT count(*) FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
+            "/* test */ SELECT cell, category_id, rating_sum, rating_count, (SELECT count(*) FROM offer_store o WHERE o.shard_cell = s.shard_cell AND o.store_id = s.id"
             " AND o.valid_from <= :now AND (o.valid_until IS NULL OR o.valid_until > :now)) AS offers FROM stores s WHERE status = 'live'"
         ),
         {"now": utcnow()},
@@ -236,11 +236,11 @@ def test_rolling_up_is_done_once_and_again_after_a_change(planner_api: Api, sess
     session.commit()
     assert rolled_up(session) == 1
     assert rolled_up(session) == 0
-    version = session.scalar(sa.text("SELECT version FROM supply_blocks"))
+    version = session.scalar(sa.text("/* test */ SELECT version FROM supply_blocks"))
     make_offer(session, store)
     session.commit()
     assert rolled_up(session) == 1
-    assert session.scalar(sa.text("SELECT version FROM supply_blocks")) > version
+    assert session.scalar(sa.text("/* test */ SELECT version FROM supply_blocks")) > version
 
 
 def test_an_offer_that_begins_or_ends_by_itself_is_counted_from_that_minute(planner_api: Api, session: Session) -> None:
@@ -248,17 +248,17 @@ def test_an_offer_that_begins_or_ends_by_itself_is_counted_from_that_minute(plan
     make_offer(session, store, valid_from=NOW, valid_until=utcnow() + timedelta(days=1))
     session.commit()
     rolled_up(session)
-    assert session.scalar(sa.text("SELECT good_until FROM supply_blocks")) is not None
+    assert session.scalar(sa.text("/* test */ SELECT good_until FROM supply_blocks")) is not None
     (cell,) = rows_of(planner_api.get("/v1/heat/supply", bbox=BOX).get_json())
     assert cell["offers"] == 1
     # As if the day had passed: the offer is over, and what was rolled up is good no longer.
-    session.execute(sa.text("UPDATE offer_store SET valid_until = now() - interval '1 second'"))
-    session.execute(sa.text("UPDATE supply_blocks SET good_until = now() - interval '1 second'"))
+    session.execute(sa.text("/* test */ UPDATE offer_store SET valid_until = now() - interval '1 second'"))
+    session.execute(sa.text("/* test */ UPDATE supply_blocks SET good_until = now() - interval '1 second'"))
     session.commit()
     (cell,) = rows_of(planner_api.get("/v1/heat/supply", bbox=BOX).get_json())
     assert cell["offers"] == 0
     assert rolled_up(session) == 1
-    assert session.scalar(sa.text("SELECT good_until FROM supply_blocks")) is None
+    assert session.scalar(sa.text("/* test */ SELECT good_until FROM supply_blocks")) is None
 
 
 def test_sums_of_parts_are_the_sum_of_the_whole() -> None:
@@ -477,7 +477,7 @@ def test_a3_no_pair_of_answers_tells_more_than_the_release(planner_api: Api, ses
     """Ten thousand pairs of questions: every answer is the release's rows that touch the area, so a difference is one of rows too."""
     chance = random.Random(14)
     published: dict[str, dict[str, int]] = {}
-    for row in session.execute(sa.text("SELECT period, cell, value FROM heat_release_cells WHERE product = 'visits'")):
+    for row in session.execute(sa.text("/* test */ SELECT period, cell, value FROM heat_release_cells WHERE product = 'visits'")):
         published.setdefault(row.period, {})[to_hex(row.cell)] = row.value
     hexagons = {cell: shape(outline(parse_hex(cell))) for cells in published.values() for cell in cells}
     answers = []
@@ -502,6 +502,6 @@ def test_a3_no_pair_of_answers_tells_more_than_the_release(planner_api: Api, ses
 @pytest.mark.parametrize(("path", "table"), [("/v1/heat/visits", "heat_release_cells"), (f"/v1/heat/supply?bbox={BOX}", "supply_blocks")])
 def test_the_planner_s_routes_have_no_right_but_the_planner_s(planner_api: Api, city: Any, session: Session, path: str, table: str) -> None:
     assert planner_api("GET", path).status_code == 200
-    session.execute(sa.text(f"REVOKE SELECT ON {table} FROM geo_o2o_planner"))
+    session.execute(sa.text(f"/* test */ REVOKE SELECT ON {table} FROM geo_o2o_planner"))
     session.commit()
     assert planner_api("GET", path).status_code == 500

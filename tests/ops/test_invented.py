@@ -35,15 +35,15 @@ def test_invented_visits_are_released_and_marked_and_come_once(fresh_database: A
     with database.read() as session:
         hours = session.execute(
             sa.text(
-                "SELECT DISTINCT extract(hour FROM checked_in_at AT TIME ZONE 'Europe/Helsinki')::int, extract(isodow FROM checked_in_at)::int, sample, level,"
+                "/* test */ SELECT DISTINCT extract(hour FROM checked_in_at AT TIME ZONE 'Europe/Helsinki')::int, extract(isodow FROM checked_in_at)::int, sample, level,"
                 " receipt_id FROM check_ins c JOIN stores s ON s.id = c.store_id AND s.shard_cell = c.shard_cell WHERE s.hours_id IS NOT NULL"
             )
         ).all()
         assert {row[0] for row in hours} <= set(range(8, 20))
         assert 7 not in {row[1] for row in hours}
         assert {tuple(row[2:]) for row in hours} == {(True, 1, None)}
-        assert session.scalar(sa.text("SELECT bool_and(checked_in_at < :now) FROM check_ins"), {"now": NOW})
-        before = session.scalar(sa.text("SELECT count(*) FROM check_ins"))
+        assert session.scalar(sa.text("/* test */ SELECT bool_and(checked_in_at < :now) FROM check_ins"), {"now": NOW})
+        before = session.scalar(sa.text("/* test */ SELECT count(*) FROM check_ins"))
     assert list(invent_visits(settings, WANTED, now=NOW)) == []
     client = create_app(settings, database=database).test_client()
     headers = {"Authorization": f"Bearer {admin}"}

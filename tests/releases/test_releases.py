@@ -145,7 +145,7 @@ def test_where_only_attested_devices_count_accounts_alone_show_nothing(session: 
     assert released(session, settings, area) == 0
     session.execute(
         sa.text(
-            "INSERT INTO devices (id, jwk, platform, attested, enrolled_by, enrolled_at) VALUES ('vouched', '{}', 'android', true, :nobody, :now)"
+            "/* test */ INSERT INTO devices (id, jwk, platform, attested, enrolled_by, enrolled_at) VALUES ('vouched', '{}', 'android', true, :nobody, :now)"
         ),
         {"nobody": UUID(int=0), "now": NOW},
     )
@@ -172,12 +172,12 @@ def test_a_period_is_released_once_and_the_log_holds_its_hash(session: Session, 
     assert (made, made_again, again.content_hash) == (True, False, first.content_hash)
     text = service.content_of(session, first)
     assert hashlib.sha256(text).digest() == first.content_hash
-    queued = session.execute(sa.text("SELECT entry FROM log_queue WHERE id = :id"), {"id": first.log_id}).scalar_one()
+    queued = session.execute(sa.text("/* test */ SELECT entry FROM log_queue WHERE id = :id"), {"id": first.log_id}).scalar_one()
     assert bytes(queued)[:2] == bytes([1, 4])
     said = json.loads(bytes(queued)[2:])
     assert said["sha256"] == first.content_hash.hex()
     assert said["release"] == {"area": "helsinki", "cells": len(json.loads(text)["cells"]), "epsilon": 1, "period": "2026-W45", "product": "visits"}
-    session.execute(sa.text("UPDATE heat_release_cells SET value = value + 1"))
+    session.execute(sa.text("/* test */ UPDATE heat_release_cells SET value = value + 1"))
     assert hashlib.sha256(service.content_of(session, first)).digest() != first.content_hash
 
 
@@ -204,7 +204,7 @@ def test_where_the_year_s_budget_is_spent_the_reason_is_said_and_nothing_is_draw
 def test_a_log_that_may_not_grow_takes_no_release(session: Session, settings: Settings) -> None:
     area = helsinki(session)
     session.execute(
-        sa.text("INSERT INTO log_state (shard, verifier, size, root, frontier, epoch, frozen) VALUES (:shard, 'x', 0, '', '{}', 0, true)"),
+        sa.text("/* test */ INSERT INTO log_state (shard, verifier, size, root, frontier, epoch, frozen) VALUES (:shard, 'x', 0, '', '{}', 0, true)"),
         {"shard": ledger.shard_at(NOW)},
     )
     with pytest.raises(LogFrozen):
@@ -284,7 +284,7 @@ def test_a_release_that_is_killed_leaves_nothing_half_published(city: Settings, 
         process.wait()
     with Database(city, lock_timeout_ms=10_000).write() as session:
         for table in ("heat_releases", "heat_release_cells", "log_queue"):
-            assert session.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0
+            assert session.scalar(sa.text(f"/* test */ SELECT count(*) FROM {table}")) == 0
         assert service.release(session, city, service.get_area(session, "helsinki"), VISITS, WEEK, now=NOW)[1]
 
 
@@ -314,7 +314,7 @@ READABLE = {
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
 def test_the_planner_s_role_reads_nothing_that_is_about_one_person(session: Session, table: str) -> None:
     take_role(session)
-    for statement in (f"SELECT * FROM {table} LIMIT 1", f"SELECT count(*) FROM {table}"):
+    for statement in (f"/* test */ SELECT * FROM {table} LIMIT 1", f"/* test */ SELECT count(*) FROM {table}"):
         with session.begin_nested() as point:
             if table in READABLE:
                 session.execute(sa.text(statement))
@@ -323,8 +323,8 @@ def test_the_planner_s_role_reads_nothing_that_is_about_one_person(session: Sess
                     session.execute(sa.text(statement))
                 point.rollback()
     for statement in (
-        f"DELETE FROM {table}",
-        f"UPDATE {table} SET {next(iter(Base.metadata.tables[table].columns)).name} = NULL",
+        f"/* test */ DELETE FROM {table}",
+        f"/* test */ UPDATE {table} SET {next(iter(Base.metadata.tables[table].columns)).name} = NULL",
         f"TRUNCATE {table}",
     ):
         with session.begin_nested() as point:
@@ -337,9 +337,9 @@ def test_the_planner_s_role_reads_nothing_that_is_about_one_person(session: Sess
 def test_the_planner_s_transaction_has_that_role_and_the_next_one_has_not(city: Settings) -> None:
     database = Database(city)
     with database.planner() as session:
-        assert session.scalar(sa.text("SELECT current_user")) == "geo_o2o_planner"
+        assert session.scalar(sa.text("/* test */ SELECT current_user")) == "geo_o2o_planner"
         with pytest.raises(ProgrammingError, match="permission denied"):
-            session.execute(sa.text("SELECT * FROM check_ins"))
+            session.execute(sa.text("/* test */ SELECT * FROM check_ins"))
     with database.read() as session:
-        assert session.scalar(sa.text("SELECT count(*) FROM check_ins")) == 300
+        assert session.scalar(sa.text("/* test */ SELECT count(*) FROM check_ins")) == 300
     database.close()

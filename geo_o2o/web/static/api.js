@@ -1,0 +1,30 @@
+// The public API, asked with the planner's key. The key comes in the part of the address that no server sees, and stays in this tab.
+const SLOT = 'geo_o2o.key';
+
+export function takeKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('key');
+  if (given) {
+    sessionStorage.setItem(SLOT, given);
+    history.replaceState(null, '', location.pathname + location.search);
+  }
+  return sessionStorage.getItem(SLOT);
+}
+export const keepKey = key => sessionStorage.setItem(SLOT, key);
+export const forgetKey = () => sessionStorage.removeItem(SLOT);
+export const headers = () => ({ Authorization: `Bearer ${sessionStorage.getItem(SLOT)}` });
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body?.detail || `the service answered ${status}`);
+    this.status = status;
+    this.code = body?.code;
+  }
+}
+
+export async function ask(path, params = {}) {
+  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
+  const response = await fetch(`${path}${query.size ? `?${query}` : ''}`, { headers: headers() });
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
+  return response;
+}
+export const json = async (path, params) => (await ask(path, params)).json();
