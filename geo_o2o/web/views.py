@@ -65,7 +65,7 @@ def _encoding() -> str:
 @lru_cache(maxsize=256)
 def _file(name: str, encoding: str) -> tuple[bytes, str, str]:
     """The bytes of a file as they are sent, its tag, and how they are packed. Raises NotFound."""
-    path = (_STATIC / name).resolve()
+    path = (_STATIC / name.replace("\0", "/")).resolve()
     if _STATIC not in path.parents or not path.is_file():
         raise NotFound(f"there is no file {name[:100]!r}")
     body = path.read_bytes()

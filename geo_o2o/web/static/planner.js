@@ -154,8 +154,13 @@ async function scale() {
 
 function nice(features) {
   const most = Math.max(...features.map(f => f.properties.shown ?? 0), 7);
-  const step = most / 7.5, tens = 10 ** Math.floor(Math.log10(step)), unit = [1, 2, 2.5, 5, 10].find(n => n * tens >= step) * tens, whole = Math.max(Math.round(unit), 1);
-  return [state.layer in DEMAND ? Math.min(whole, 20) : 1, ...[1, 2, 3, 4, 5, 6].map(n => n * whole + (whole === 1 ? 1 : 0))];
+  if (!(state.layer in DEMAND)) {
+    // Stores crowd together: classes that double tell the many small cells apart.
+    const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4], last = Math.max(steps.findLastIndex(n => n <= most), 6);
+    return steps.slice(last - 6, last + 1).with(0, 1);
+  }
+  const step = most / 7.5, tens = 10 ** Math.floor(Math.log10(step)), whole = [1, 2, 2.5, 5, 10].find(n => n * tens >= step) * tens;
+  return [Math.min(whole, 20), ...[1, 2, 3, 4, 5, 6].map(n => Math.round(n * whole))].map((v, i, all) => i && v <= all[i - 1] ? all[i - 1] + i : v);
 }
 
 const fetched = period => {
@@ -366,6 +371,7 @@ async function pick(id, beside = false) {
   }
   document.querySelectorAll('.d').forEach(button => button.setAttribute('aria-pressed', state.picked.includes(button.dataset.id)));
   await detail();
+  if (state.picked.length) $('detail').scrollIntoView({ block: 'start', behavior: still ? 'auto' : 'smooth' });
 }
 
 async function detail() {
