@@ -8,6 +8,7 @@ import click
 from . import districts as bench_districts
 from .checkins import measure_checkins
 from .databases import private_cluster
+from .heat import measure_heat
 from .load import measure_load
 from .nearby import measure_nearby
 from .report import table
@@ -58,3 +59,15 @@ def districts(data: Path, as_json: bool) -> None:
     """Business districts proposed from restaurants alone, beside the 65 that New York has drawn."""
     found = bench_districts.measure_districts(data)
     click.echo(json.dumps(found) if as_json else bench_districts.as_text(found))
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=SHARED / "fhrs_uk.parquet", help="Food Hygiene Ratings of the UK.")
+@click.option("--visits", default=2_000_000, show_default=True, help="Visits of the week that is released.")
+@click.option("--check-ins", default=20_000_000, show_default=True, help="Check-ins that are summed up by cell and hour.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def heat(data: Path, visits: int, check_ins: int, as_json: bool) -> None:
+    """Screens and tiles over 428 k places, a release, a roll-up of 20 M check-ins, and the audit of the privacy mechanism."""
+    with private_cluster():
+        found = measure_heat(data, visits=visits, check_ins=check_ins)
+    click.echo(json.dumps(found) if as_json else table(found))

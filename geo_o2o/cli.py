@@ -17,7 +17,7 @@ from .ports import Busy
 # Where each command stands. A room is imported when its command is called: nobody waits for what they do not use.
 COMMANDS = {
     "db": "ops", "serve": "ops", "worker": "ops", "demo": "ops", "bench": "ops", "keys": "auth", "load": "ingest", "districts": "insights",
-    "heat": "releases", "profiles": "discovery", "shelf": "shelf", "log": "ledger", "receipt": "receipts", "subject": "erasure",
+    "heat": "releases", "rollup": "insights", "profiles": "discovery", "shelf": "shelf", "log": "ledger", "receipt": "receipts", "subject": "erasure",
     "check-ins": "checkins", "visit": "client", "witness": "witness",
 }  # fmt: skip
 

@@ -46,6 +46,7 @@ ALLOWED = {
     r"FROM check_ins\s+WHERE check_ins\.subject_id = ": "an account is erased, wherever it has been",
     r"SELECT DISTINCT (check_ins|receipts)\.subject_id": "a restored backup is searched for those who were erased",
     r"ON b\.shard_cell = v\.shard_cell AND b\.block = v\.cell\n WHERE b\.version IS DISTINCT": "the worker looks for what to roll up, everywhere",
+    r"SELECT min\(checked_in_at\), max\(checked_in_at\) FROM check_ins": "the operator's export of all check-ins, by a command",
     r"SELECT DISTINCT shard_cell FROM stores WHERE source|SELECT ST_Extent": "the demonstration's visits, by a command",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",

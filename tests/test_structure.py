@@ -55,6 +55,7 @@ DOORS = {
     "ops/demo.py": "runs processes",
     "ops/logs.py": "names the clock for logging to read",
     "erasure/listing.py": "keeps a file",
+    "insights/rollup.py": "reads the database, writes files",
     "insights/profiles.py": "asks the database",
     "ingest/visiting.py": "reads stores and writes visits",
     "ops/invented.py": "reads and writes the database",

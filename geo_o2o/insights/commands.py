@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from ..config import from_environment
 from ..db import Database
@@ -11,6 +14,7 @@ from ..geo.bounds import Bounds
 from ..geo.shapes import to_geojson
 from . import service
 from .proposing import Proposal, Shape
+from .rollup import days_of, export_days, first_and_last, roll_up
 
 
 def _box(context: click.Context, parameter: click.Parameter, value: str) -> Bounds:
@@ -49,3 +53,43 @@ def propose(bbox: Bounds, out: Path | None, bandwidth_m: float, least_per_km2: f
 def _feature(one: Proposal) -> dict[str, object]:
     said = {"name": one.name, "quality": one.quality, "stores": one.stores, "per_km2": one.per_km2, "categories": dict(one.categories)}
     return {"type": "Feature", "id": f"{min(one.cells):x}", "geometry": to_geojson(one.area), "properties": said}
+
+
+@click.group()
+def rollup() -> None:
+    """Exact counts of check-ins per cell and hour, for the operator alone. Planners are answered from `heat release`."""
+
+
+@rollup.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; by default that of the first check-in.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC; by default yesterday.")
+@click.option("--level", default=1, show_default=True, type=click.IntRange(0, 4), help="Least level of evidence.")
+def export(folder: Path, since: datetime | None, until: datetime | None, level: int) -> None:
+    """Write check-ins to FOLDER as Parquet, a file a day; days that stand already are left alone."""
+    with Database(from_environment(), statement_timeout_ms=0).read() as session:
+        known = first_and_last(session)
+        if known is None:
+            click.echo("there are no check-ins")
+            return
+        # Today is not over.
+        last = min(known[1], datetime.now(UTC).date() - timedelta(days=1))
+        total = 0
+        for day, rows in export_days(session, folder, first=since.date() if since else known[0], last=until.date() if until else last, level=level):
+            click.echo(f"{day}  {rows:10,} check-ins")
+            total += rows
+        click.echo(f"{total:,} check-ins")
+
+
+@rollup.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--resolution", default=9, show_default=True, type=click.IntRange(0, 12), help="H3 resolution of the cells.")
+@click.option("--memory-gb", default=4, show_default=True, type=click.IntRange(1), help="Memory that DuckDB may use.")
+def run(folder: Path, out: Path, resolution: int, memory_gb: int) -> None:
+    """Sum up an export in FOLDER to OUT: visits and distinct people per cell and hour."""
+    screen = Console(stderr=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("days", total=len(days_of(folder)))
+        rows = roll_up(folder, out, resolution=resolution, progress=lambda count: bar.advance(task, count), memory_gb=memory_gb)
+    click.echo(f"{rows:,} cells and hours")

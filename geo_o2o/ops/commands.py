@@ -145,7 +145,7 @@ def visits(source: str, city: str, time_zone: str, people: int, weeks: int, seed
 
 @click.group(invoke_without_command=False)
 def bench() -> None:
-    """Measurements, from a checkout: `bench nearby`, `bench load`, `bench checkins`, `bench districts`."""
+    """Measurements, from a checkout: `bench nearby`, `bench load`, `bench checkins`, `bench districts`, `bench heat`."""
 
 
 def _add_benchmarks() -> None:
@@ -159,6 +159,7 @@ def _add_benchmarks() -> None:
         bench.add_command(commands.load)
         bench.add_command(commands.checkins)
         bench.add_command(commands.districts)
+        bench.add_command(commands.heat)
 
 
 _add_benchmarks()
