@@ -225,8 +225,8 @@ def _invent_week(database: Database, visits: int) -> None:
 
 
 _STORE = """
-INSERT INTO stores (shard_cell, id, cell, location, category_id, rating_sum, rating_count, rating_sample, status, name, names, address, tags, time_zone,
-                    source, source_id, version, created_at, updated_at)
+INSERT INTO stores (shard_cell, id, cell, location, category_id, rating_sum, rating_count, rating_sample, status, name, names, address, tags,
+                    time_zone, source, source_id, version, created_at, updated_at)
 VALUES (h3_parent(:cell, 4), :id, :cell, 'SRID=4326;POINT(-0.12 51.5)', 3, 0, 0, false, 'live', 'Store', '{}', '{}', '{}', 'Europe/London',
         'bench', CAST(:id AS text), 1, now(), now())
 """
