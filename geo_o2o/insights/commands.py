@@ -75,7 +75,8 @@ def export(folder: Path, since: datetime | None, until: datetime | None, level: 
         # Today is not over.
         last = min(known[1], datetime.now(UTC).date() - timedelta(days=1))
         total = 0
-        for day, rows in export_days(session, folder, first=since.date() if since else known[0], last=until.date() if until else last, level=level):
+        first, last = since.date() if since else known[0], min(until.date(), last) if until else last
+        for day, rows in export_days(session, folder, first=first, last=last, level=level):
             click.echo(f"{day}  {rows:10,} check-ins")
             total += rows
         click.echo(f"{total:,} check-ins")

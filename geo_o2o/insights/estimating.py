@@ -36,9 +36,11 @@ class Part:
     stores: int = 0
 
 
-def total(parts: Iterable[Part], *, noise: float) -> Estimate:
-    """The district's part of some counts. noise: variance of the noise on each."""
+def total(parts: Iterable[Part], *, noise: float) -> Estimate | None:
+    """The district's part of some counts; None where none is shown: that is not zero. noise: variance of the noise on each."""
     parts = list(parts)
+    if not parts:
+        return None
     value = sum(part.share * part.value for part in parts)
     variance = sum(part.share**2 * noise + _share_variance(part) * part.value**2 for part in parts)
     return _around(value, variance, least=0.0)
@@ -49,7 +51,8 @@ def _share_variance(part: Part) -> float:
 
 
 def change(now: Sequence[Part], before: Sequence[Part], *, noise: float) -> Estimate | None:
-    """By what share the sum has grown since another period; None where there was nothing before.
+    """By what share the sum has grown since another period; None where there was nothing before. Both are of the very same cells: what one
+    period merges and another one shows apart cannot be compared.
 
     Which stores a cell's visits go to is taken to be the same in both, so only the noise counts.
     """

@@ -149,27 +149,41 @@ def _newest(session: Session, city: HeatArea, product: Product) -> HeatRelease |
     return found[-1] if found else None
 
 
-def _parts(session: Session, city: HeatArea, product: Product, periods: Sequence[str], inside: Shares) -> dict[tuple[str, int, int], list[Part]]:
-    """Published counts of cells that the district holds in part, by period, part and origin."""
-    found: dict[tuple[str, int, int], list[Part]] = {}
+# Published counts by cell.
+Cells = Mapping[int, Part]
+
+
+def _parts(
+    session: Session, city: HeatArea, product: Product, periods: Sequence[str], inside: Shares
+) -> dict[tuple[str, int, int], dict[int, Part]]:  # fmt: skip
+    """Published counts of cells that the district holds in part, by period, part and origin, and by cell."""
+    found: dict[tuple[str, int, int], dict[int, Part]] = {}
     for row in releases.cells_of(session, area=city.name, product=product.name, periods=periods, within=sorted(inside)):
-        found.setdefault((row.period, row.part, row.origin), []).append(Part(row.value, *inside[row.cell]))
+        found.setdefault((row.period, row.part, row.origin), {})[row.cell] = Part(row.value, *inside[row.cell])
     return found
+
+
+def _shared(*groups: Cells) -> list[list[Part]]:
+    """Of each group the counts of the cells that all of them show, in one order: what only one shows cannot be compared."""
+    cells = sorted(set.intersection(*(set(group) for group in groups)))
+    return [[group[cell] for cell in cells] for group in groups]
 
 
 def _visits(session: Session, city: HeatArea, inside: Shares, *, stores: int) -> dict[str, Any]:
     periods = [one.period for one in releases.list_releases(session, area=city.name, product=VISITS.name)][-_SERIES:]
     parts = _parts(session, city, VISITS, periods, inside)
     noise = variance(VISITS.scale)
-    series = [{"period": period, **_dump(total(parts.get((period, 0, 0), []), noise=noise), digits=0)} for period in periods]
-    last = total(parts.get((periods[-1], 0, 0), []), noise=noise) if periods else None
-    growth = change(parts.get((periods[-1], 0, 0), []), parts.get((periods[-2], 0, 0), []), noise=noise) if len(periods) > 1 else None
+    weeks = [(period, parts.get((period, 0, 0), {})) for period in periods]
+    sums = [(period, total(cells.values(), noise=noise)) for period, cells in weeks]
+    last = sums[-1][1] if sums else None
+    now, before = _shared(weeks[-1][1], weeks[-2][1]) if len(weeks) > 1 else ([], [])
+    growth = change(now, before, noise=noise)
     return {
         "period": periods[-1] if periods else None,
         "visits": _dump(last, digits=0) if last else None,
         "per_store": _dump(Estimate(last.value / stores, last.low / stores, last.high / stores), digits=1) if last and stores else None,
         "change": _dump(growth, digits=3) if growth else None,
-        "series": series,
+        "series": [{"period": period, **_dump(one, digits=0)} for period, one in sums if one is not None],
     }
 
 
@@ -178,7 +192,8 @@ def _day_parts(session: Session, city: HeatArea, inside: Shares) -> dict[str, An
     if release is None:
         return None
     parts = _parts(session, city, PARTS_OF_DAY, [release.period], inside)
-    found = shares([parts.get((release.period, number, 0), []) for number in range(len(PARTS_OF_DAY.parts))], noise=variance(PARTS_OF_DAY.scale))
+    groups = _shared(*(parts.get((release.period, number, 0), {}) for number in range(len(PARTS_OF_DAY.parts))))
+    found = shares(groups, noise=variance(PARTS_OF_DAY.scale))
     if found is None:
         return None
     return {
@@ -193,7 +208,8 @@ def _returns(session: Session, city: HeatArea, inside: Shares) -> dict[str, Any]
     if release is None:
         return None
     parts = _parts(session, city, RETURNS, [release.period], inside)
-    found = ratio(parts.get((release.period, 1, 0), []), parts.get((release.period, 0, 0), []), noise=variance(RETURNS.scale))
+    again, seen = _shared(parts.get((release.period, 1, 0), {}), parts.get((release.period, 0, 0), {}))
+    found = ratio(again, seen, noise=variance(RETURNS.scale))
     return None if found is None else {"period": release.period, "resolution": RETURNS.resolutions[0], **_dump(found, digits=3)}
 
 
@@ -202,10 +218,11 @@ def _origins(session: Session, city: HeatArea, inside: Shares) -> dict[str, Any]
     release = _newest(session, city, ORIGINS)
     if release is None:
         return None
-    found: list[dict[str, Any]] = [
-        {"cell": to_hex(origin), **_dump(total(parts, noise=variance(ORIGINS.scale)), digits=0)}
-        for (_, _, origin), parts in _parts(session, city, ORIGINS, [release.period], inside).items()
+    sums = [
+        (origin, total(cells.values(), noise=variance(ORIGINS.scale)))
+        for (_, _, origin), cells in _parts(session, city, ORIGINS, [release.period], inside).items()
     ]
+    found: list[dict[str, Any]] = [{"cell": to_hex(origin), **_dump(one, digits=0)} for origin, one in sums if one is not None]
     found.sort(key=lambda one: (-one["value"], one["cell"]))
     return {"period": release.period, "resolution": ORIGINS.resolutions[0], "items": found[:_MOST_ORIGINS]}
 

@@ -24,7 +24,7 @@ COPY (
     SELECT to_char(c.checked_in_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS visited_at, s.cell,
            hashtextextended(c.subject_id::text, 0) AS account, c.level
       FROM check_ins c JOIN stores s ON s.shard_cell = c.shard_cell AND s.id = c.store_id
-     WHERE c.checked_in_at >= %(begin)s AND c.checked_in_at < %(end)s AND c.state <> 'voided' AND c.level >= %(level)s
+     WHERE c.checked_in_at >= %(begin)s AND c.checked_in_at < %(end)s AND c.state <> 'voided' AND c.level >= %(level)s AND NOT c.sample
      ORDER BY s.cell, c.checked_in_at
 ) TO STDOUT (FORMAT csv, HEADER)
 """
@@ -39,7 +39,10 @@ COPY (
 
 
 def export_days(session: Session, folder: Path, *, first: date, last: date, level: int) -> Iterator[tuple[date, int]]:
-    """Writes a file for each day, UTC, that does not stand yet; yields each day and how many check-ins it has. last: included."""
+    """Writes a file for each day, UTC, that does not stand yet; yields each day and how many check-ins it has, the invented ones left out.
+
+    last: included, and over: a file that stands is never written again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     raw: Any = session.connection().connection.driver_connection
     for number in range((last - first).days + 1):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from ..districts.cover import touched_cells
 from ..errors import InvalidInput
 from ..geo.bounds import Bounds
-from ..geo.cells import centre_of, descendants_at
+from ..geo.cells import cell_of, centre_of, descendants_at
 from ..geo.point import Point
 from ..releases import queries as releases
 from ..releases.models import HeatRelease
@@ -23,6 +24,7 @@ from .sites import Model, Site, Standing, pull_of, score_sites
 MOST_CANDIDATES = 2_000
 # Stores around the candidates beyond which the sum takes too long for an answer.
 MOST_STORES = 20_000
+MOST_PAIRS = 40_000_000
 _M_PER_DEG = 111_000.0
 _FINEST = VISITS.resolutions[-1]
 
@@ -57,7 +59,13 @@ def find_sites(
     company = [Point(row.lon, row.lat) for row in rows if row.category_id not in category_ids]
     release, demand = _demand(session, around)
     if release is None:
-        demand = [(Point(row.lon, row.lat), 1.0) for row in rows]
+        here = Counter(cell_of(Point(row.lon, row.lat), _FINEST) for row in rows)
+        demand = [(centre_of(cell), float(stores)) for cell, stores in sorted(here.items())]
+    if len(demand) * (len(rivals) + len(cells)) > MOST_PAIRS:
+        message = (
+            f"{len(demand):,} places of demand, {len(rivals):,} rivals and {len(cells):,} cells are too many to be weighed at a time: ask for less"
+        )
+        raise InvalidInput(message, errors={"area": [message]}, code="too_many_stores")
     return score_sites([(cell, centre_of(cell)) for cell in cells], demand=demand, rivals=rivals, company=company, model=model), release
 
 

@@ -19,6 +19,8 @@ from ..geo.point import Point
 Floats = NDArray[np.float64]
 # Nobody is nearer than across the street: at the very door the rule would have no limit.
 NEAREST_M = 50.0
+# Rivals whose distances are held in memory at a time.
+_TOGETHER = 500
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def score_sites(
     rivals_at, pulls = _local(origin, [rival.at for rival in rivals]), np.array([rival.pull for rival in rivals], dtype=np.float64)
     company_at = _local(origin, company)
     # What the stores that are there pull at each point of demand.
-    present = (_decay(_apart(demand_at, rivals_at), model) * pulls).sum(axis=1)
+    present = np.zeros(len(demand_at))
+    for first in range(0, len(rivals_at), _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        present += (_decay(_apart(demand_at, rivals_at[some]), model) * pulls[some]).sum(axis=1)
     own_pull = float(np.median(pulls)) if len(pulls) else 1.0
     found = []
     for (cell, _), place in zip(candidates, here, strict=True):

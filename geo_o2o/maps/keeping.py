@@ -19,7 +19,7 @@ from xxhash import xxh3_128_hexdigest
 
 from ..changes.service import CHANNEL, parse_told
 from ..geo.bounds import Bounds
-from ..geo.cells import boundary
+from ..geo.cells import VERSIONED_RESOLUTION, boundary, parent
 from ..geo.tiles import Tile
 from ..listen import Listener
 
@@ -51,15 +51,17 @@ def drawn(body: bytes, *, since: int, layers: int) -> Drawn:
 class Tiles:
     """See above. url: where to listen; None keeps nothing (tests, whose transactions nobody else can see).
 
-    layers: asks for the version of what does not belong to cells. staleness_s: no tile is older.
+    layers: asks for the version of what does not belong to cells. reach: the resolution of the coarsest cells that a tile sums up: a change
+    in one of them is seen wherever that cell is. staleness_s: no tile is older.
     """
 
-    def __init__(self, *, url: str | None, layers: Callable[[], int], staleness_s: float, most_bytes: int):
+    def __init__(self, *, url: str | None, layers: Callable[[], int], reach: Callable[[Key], int], staleness_s: float, most_bytes: int):
+        self._reach = reach
         self._layers, self._staleness_s, self._most_bytes = layers, staleness_s, most_bytes
         self._kept: OrderedDict[Key, Drawn] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._changes: deque[tuple[int, Bounds]] = deque(maxlen=_MOST_CHANGES)
+        self._changes: deque[tuple[int, int]] = deque(maxlen=_MOST_CHANGES)
         self._newest = self._forgotten = 0
         self._layers_known: tuple[float, int] = (float("-inf"), 0)
         self._listener: Listener | None = None
@@ -83,7 +85,7 @@ class Tiles:
         if found is None or self._listener is None or time.monotonic() - self._listener.heard_at > self._staleness_s:
             return None
         newest = self._newest
-        if found.since < self._forgotten or found.layers != self._layer_version() or self._is_touched(key[1], found.since):
+        if found.since < self._forgotten or found.layers != self._layer_version() or self._is_touched(key, found.since):
             self._drop(key)
             return None
         with self._lock:
@@ -109,9 +111,9 @@ class Tiles:
             if gone is not None:
                 self._bytes -= _size(gone)
 
-    def _is_touched(self, tile: Tile, since: int) -> bool:
-        bounds = tile.bounds()
-        return any(number > since and _meet(bounds, box) for number, box in list(self._changes))
+    def _is_touched(self, key: Key, since: int) -> bool:
+        bounds, resolution = key[1].bounds(), min(self._reach(key), VERSIONED_RESOLUTION)
+        return any(number > since and _meet(bounds, _box_of(parent(cell, resolution))) for number, cell in list(self._changes))
 
     def _hear(self, text: str) -> None:
         told = parse_told(text)
@@ -122,7 +124,7 @@ class Tiles:
             if len(self._changes) == _MOST_CHANGES:
                 self._forgotten = self._changes[0][0]
             # The change stands before its number is said, so that nobody believes to know it who does not.
-            self._changes.append((self._newest + 1, _box_of(cell)))
+            self._changes.append((self._newest + 1, cell))
             self._newest += 1
 
     def _forget(self) -> None:

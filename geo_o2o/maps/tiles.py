@@ -12,7 +12,7 @@ from shapely.geometry import Point as ShapelyPoint
 from shapely.geometry import Polygon
 from sqlalchemy.orm import Session
 
-from ..geo.cells import boundary, centre_of, to_hex
+from ..geo.cells import SHARD_RESOLUTION, VERSIONED_RESOLUTION, boundary, centre_of, to_hex
 from ..geo.shapes import area_of
 from ..geo.tiles import Tile, resolution_of_zoom
 from ..supply.rolling import FINEST, Rolled
@@ -21,8 +21,8 @@ from . import queries
 
 # Below it a tile is wider than what is indexed together.
 _CELLS_FROM_ZOOM = 5
-# At the zooms of clusters and hexagons cells are sums of those of resolution 7.
-_COARSEST = 3
+# At the zooms of clusters and hexagons cells are sums of those of resolution 7; none is larger than what is stored together.
+_COARSEST = SHARD_RESOLUTION
 # A tile of vectors is drawn 512 pixels wide: as wide as four tiles of the next zoom.
 _ZOOM_SHIFT = 1
 # Clusters are that much coarser than hexagons: their numbers want room.
@@ -45,8 +45,17 @@ def _clusters(session: Session, tile: Tile, now: datetime) -> bytes:
 
 
 def _supply(session: Session, tile: Tile, now: datetime, *, coarser: int) -> Rolled:
-    resolution = resolution_of_zoom(tile.z + _ZOOM_SHIFT, coarsest=_COARSEST + coarser, finest=FINEST) - coarser
-    return supply_in(session, area_of(tile.bounds()), resolution=resolution, category_ids=None, now=now)
+    return supply_in(session, area_of(tile.bounds()), resolution=_resolution(tile, coarser), category_ids=None, now=now)
+
+
+def _resolution(tile: Tile, coarser: int) -> int:
+    return resolution_of_zoom(tile.z + _ZOOM_SHIFT, coarsest=_COARSEST + coarser, finest=FINEST) - coarser
+
+
+def reach(key: tuple[str, Tile]) -> int:
+    """The resolution of the cells that a tile shows, or of those in which its stores are."""
+    layer, tile = key
+    return _resolution(tile, 0 if layer == "hexagons" else _CLUSTER_STEPS) if layer in ("hexagons", "clusters") else VERSIONED_RESOLUTION
 
 
 def _columns(found: Rolled, outlines: list[Any]) -> dict[str, list[Any]]:

@@ -30,7 +30,7 @@ from . import service
 from .columns import FORMATS, Columns, as_arrow, as_csv, as_features
 from .keeping import Tiles, drawn
 from .schemas import DemandRequest, Heat, Releases, ReleasesAsked, SupplyRequest
-from .tiles import LAYERS, draw
+from .tiles import LAYERS, draw, reach
 
 blueprint = Blueprint("maps", __name__, url_prefix="/v1", description="Heat layers and vector tiles")
 
@@ -176,8 +176,8 @@ def set_up(app: Flask) -> None:
             return layers_version(session)
 
     app.extensions["tiles"] = Tiles(
-        url=conf.write_url() if app.extensions["database"].notifies else None, layers=layers, staleness_s=float(conf.shelf_max_staleness_s),
-        most_bytes=conf.tile_bytes,
+        url=conf.write_url() if app.extensions["database"].notifies else None, layers=layers, reach=reach,
+        staleness_s=float(conf.shelf_max_staleness_s), most_bytes=conf.tile_bytes,
     )  # fmt: skip
 
 

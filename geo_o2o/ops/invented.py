@@ -78,11 +78,13 @@ def _city(session: Session, wanted: Invented, now: datetime) -> HeatArea | None:
     """The heat area around a source's stores, added where there is none; None where there are no stores."""
     found = releases.find_area(session, wanted.city)
     if found is not None:
+        if not found.sample:
+            raise Conflict(f"{wanted.city} is a city of real visits: invent them for another name")
         return found
     box2d = session.execute(sa.text(_EXTENT), {"source": wanted.source}).one()
     if box2d[0] is None:
         return None
     return release_service.add_area(
         session, name=wanted.city, title=wanted.city.capitalize(), area=MultiPolygon([box(*box2d)]), time_zone=wanted.time_zone,
-        attested_only=False, now=now,
+        attested_only=False, sample=True, now=now,
     )  # fmt: skip

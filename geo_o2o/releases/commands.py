@@ -40,7 +40,7 @@ def area() -> None:
 @click.option("--bbox", help="west,south,east,north in degrees.")
 @click.option("--district", type=click.UUID, help="Id of a district that is the city.")
 @click.option("--time-zone", required=True, help="IANA zone, as Europe/Helsinki: weeks and days are the city's own.")
-@click.option("--attested-only", is_flag=True, help="Only devices that their platform vouches for count towards the twenty accounts of a cell.")
+@click.option("--attested-only", is_flag=True, help="Count only visits of devices that their platform vouches for: accounts cost nothing.")
 def add(name: str, title: str | None, bbox: str | None, district: UUID | None, time_zone: str, attested_only: bool) -> None:
     """Add a city. Its grid is public and cannot be changed: whatever is released stands on it."""
     if (bbox is None) == (district is None):

@@ -29,24 +29,21 @@ Chance = Callable[[int], Floats]
 class Visits:
     """Visits of a period, a row each, in arrays of one length. account: any number that tells accounts apart. cell: of resolution 9.
 
-    day: any number that tells days apart. part: number of the part of the day. vouched: accounts that count towards LEAST_ACCOUNTS, None
-    where all do: accounts cost nothing to make, devices that a platform vouches for do.
+    day: any number that tells days apart. part: number of the part of the day.
     """
 
     account: Ints
     cell: Ints
     day: Ints
     part: Ints
-    vouched: Ints | None = None
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Exact counts of accounts, a number for each key. vouched: those of them that count towards LEAST_ACCOUNTS."""
+    """Exact counts of accounts, a number for each key."""
 
     keys: tuple[Key, ...]
     exact: Ints
-    vouched: Ints
 
 
 # Keys of one kind, rows of account and key, distinct, and how many numbers of a key the rows have.
@@ -65,22 +62,19 @@ def release(product: Product, visits: Visits, *, grid: Sequence[int], chance: Ch
 def count(product: Product, visits: Visits, *, grid: Sequence[int], chance: Chance) -> Counts:
     """The counts of a product, after bounding: no account changes them by more than product.sensitivity together."""
     inside = np.isin(parents(visits.cell, 7), np.array(sorted(grid), dtype=np.int64))
-    visits = Visits(visits.account[inside], visits.cell[inside], visits.day[inside], visits.part[inside], visits.vouched)
+    visits = Visits(visits.account[inside], visits.cell[inside], visits.day[inside], visits.part[inside])
     keys: list[Key] = []
     exact: list[int] = []
-    vouched: list[int] = []
     for kind, rows, width in _COUNTERS[product.name](product, visits, grid, chance):
-        all_of_them = _accounts(rows)
-        some = all_of_them if visits.vouched is None else _accounts(rows[np.isin(rows[:, 0], visits.vouched)])
+        accounts = _accounts(rows)
         keys += kind
-        exact += [all_of_them.get(key[:width], 0) for key in kind]
-        vouched += [some.get(key[:width], 0) for key in kind]
-    return Counts(tuple(keys), np.array(exact, dtype=np.int64), np.array(vouched, dtype=np.int64))
+        exact += [accounts.get(key[:width], 0) for key in kind]
+    return Counts(tuple(keys), np.array(exact, dtype=np.int64))
 
 
 def publish(product: Product, counts: Counts, noisy: Ints, *, grid: Sequence[int]) -> dict[Key, int]:
     """Of all counts those that may be shown."""
-    passing = (noisy >= product.threshold) & (counts.vouched >= LEAST_ACCOUNTS)
+    passing = (noisy >= product.threshold) & (counts.exact >= LEAST_ACCOUNTS)
     if len(product.resolutions) == 1:
         return {key: int(value) for key, value, passes in zip(counts.keys, noisy, passing, strict=True) if passes}
     by_cell = {key[0]: (int(value), bool(passes)) for key, value, passes in zip(counts.keys, noisy, passing, strict=True)}

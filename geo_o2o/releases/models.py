@@ -14,7 +14,7 @@ from ..db import REFERENCE, Base
 class HeatArea(Base):
     """A city whose visits are released. cells: its grid, H3 cells of resolution 7, fixed before the first release and public.
 
-    attested_only: only devices that their platform vouches for count towards the least number of accounts.
+    attested_only: only visits of devices that their platform vouches for count. sample: only invented visits count, and else none of them.
     """
 
     __tablename__ = "heat_areas"
@@ -25,6 +25,7 @@ class HeatArea(Base):
     time_zone: Mapped[str] = mapped_column(sa.Text)
     cells: Mapped[list[int]] = mapped_column(ARRAY(sa.BigInteger))
     attested_only: Mapped[bool]
+    sample: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
 
 

@@ -87,44 +87,44 @@ def cells_of(session: Session, *, area: str, product: str, periods: Sequence[str
 
 # --- what a release is made from -----------------------------------------------------------------------------------------------
 
-# The rules that look at the account alone. Those of graph and venue would let one account change whether another one counts.
-_OWN_RULES = ("R01", "R02", "R03", "R04", "R05", "R08", "R09")
+# The rules that look at nothing but the account. Those of graph and venue, and R08 (a device that others use too), would let one account
+# change whether another one counts, and then nothing could be promised to either.
+_OWN_RULES = ("R01", "R02", "R03", "R04", "R05", "R09")
+# For the same reason a visit that was refused counts where it was not by a rule of the account's own: its position is what it was.
 _VISITS = """
 SELECT hashtextextended(c.subject_id::text, 0), h3_parent(s.cell, 9), (c.checked_in_at AT TIME ZONE :zone)::date - DATE '2000-01-01',
-       extract(hour FROM c.checked_in_at AT TIME ZONE :zone)::integer, c.sample::integer, {vouched}
+       extract(hour FROM c.checked_in_at AT TIME ZONE :zone)::integer
   FROM check_ins c
   JOIN stores s ON s.shard_cell = c.shard_cell AND s.id = c.store_id AND s.shard_cell = ANY(:shard_cells)
   {devices}
  WHERE c.shard_cell = ANY(:shard_cells) AND c.checked_in_at >= :begin AND c.checked_in_at < :end
-   AND c.level >= 1 AND c.state <> 'voided' AND c.subject_id IS NOT NULL AND s.category_id <> ALL(:sensitive)
+   AND (c.level >= 1 OR c.state = 'rejected' AND 'geo' = ANY(c.methods)) AND c.state <> 'voided' AND c.subject_id IS NOT NULL
+   AND c.sample = :sample AND s.category_id <> ALL(:sensitive)
    AND NOT c.findings @? CAST(:own_rules AS jsonpath) AND s.cell BETWEEN :first AND :last
 """
 
 
 def visits_between(
     session: Session, begin: datetime, end: datetime, *, grid: Sequence[int], shard_cells: Sequence[int], zone: str, sensitive: Sequence[int],
-    day_parts_from: Sequence[int], attested_only: bool,
-) -> tuple[Visits, bool]:  # fmt: skip
-    """Visits that count, and whether any of them was invented. Those of an account that was erased are gone; a void one does not count."""
+    day_parts_from: Sequence[int], attested_only: bool, sample: bool,
+) -> Visits:  # fmt: skip
+    """Visits that count. Those of an account that was erased are gone; a void one does not count. attested_only: only of devices that their
+    platform vouches for: accounts cost nothing to make. sample: the invented ones, or the others; never both.
+    """
     rules = " || ".join(f'@.code == "{code}"' for code in _OWN_RULES)
-    text = _VISITS.format(
-        vouched="coalesce(d.attested, false)::integer" if attested_only else "1",
-        devices="LEFT JOIN devices d ON d.id = c.device_id" if attested_only else "",
-    )
+    text = _VISITS.format(devices="JOIN devices d ON d.id = c.device_id AND d.attested" if attested_only else "")
     parameters = {
-        "zone": zone, "begin": begin, "end": end, "shard_cells": list(shard_cells), "sensitive": list(sensitive),
+        "zone": zone, "begin": begin, "end": end, "shard_cells": list(shard_cells), "sensitive": list(sensitive), "sample": sample,
         "own_rules": f"$[*] ? ({rules})", "first": min(descendants(cell)[0] for cell in grid), "last": max(descendants(cell)[1] for cell in grid),
     }  # fmt: skip
-    rows = _copy_out(session, text, parameters)
-    account, cell, day, hour, sample, vouched = rows
+    account, cell, day, hour = _copy_out(session, text, parameters, width=4)
     begins = np.array(day_parts_from)
     # Before the first part of the day it is still the last one's night.
     part = (np.searchsorted(begins, hour, side="right") - 1) % len(begins)
-    some = np.unique(account[vouched == 1]) if attested_only else None
-    return Visits(account, cell, day, part.astype(np.int64), some), bool(sample.any())
+    return Visits(account, cell, day, part.astype(np.int64))
 
 
-def _copy_out(session: Session, text: str, parameters: dict[str, Any]) -> list[Ints]:
+def _copy_out(session: Session, text: str, parameters: dict[str, Any], *, width: int) -> list[Ints]:
     """The columns of a query of whole numbers, as arrays: millions of rows, and none of them an object."""
     bound = sa.text(text).bindparams(**parameters)
     compiled = bound.compile(dialect=session.get_bind().dialect)
@@ -133,7 +133,6 @@ def _copy_out(session: Session, text: str, parameters: dict[str, Any]) -> list[I
     with raw.cursor() as cursor:
         filled = cursor.mogrify(str(compiled), {name: compiled.params[name] for name in compiled.params}).decode()
         cursor.copy_expert(f"COPY ({filled}) TO STDOUT (FORMAT csv)", out)
-        width = len(cursor.description) if cursor.description else 6
     if not out.tell():
         return [np.empty(0, dtype=np.int64) for _ in range(width)]
     out.seek(0)

@@ -52,7 +52,7 @@ class TooEarly(Conflict):
 
 
 def add_area(
-    session: Session, *, name: str, title: str, area: MultiPolygon, time_zone: str, attested_only: bool, now: datetime
+    session: Session, *, name: str, title: str, area: MultiPolygon, time_zone: str, attested_only: bool, now: datetime, sample: bool = False
 ) -> HeatArea:  # fmt: skip
     """A city whose visits shall be released; its grid is every cell of resolution 7 that it touches, from now on.
 
@@ -76,7 +76,7 @@ def add_area(
             raise Conflict(f"there is an area {name} already; its grid cannot change, because what was released stands on it")
         if shared := set(other.cells) & set(cells):
             raise Conflict(f"{len(shared)} cells belong to the area {other.name} already, {to_hex(min(shared))} among them")
-    made = HeatArea(name=name, title=title, time_zone=time_zone, cells=cells, attested_only=attested_only, created_at=now)
+    made = HeatArea(name=name, title=title, time_zone=time_zone, cells=cells, attested_only=attested_only, sample=sample, created_at=now)
     session.add(made)
     session.flush()
     return made
@@ -118,17 +118,17 @@ def release(
             f" {product.epsilon:g} more"
         )
     ledger.check_not_frozen(session, now=now)
-    visits, sample = queries.visits_between(
+    visits = queries.visits_between(
         session, begin, end, grid=area.cells, shard_cells=sorted({parent(cell, SHARD_RESOLUTION) for cell in area.cells}), zone=area.time_zone,
-        sensitive=sensitive_ids(), day_parts_from=DAY_PARTS_FROM, attested_only=area.attested_only,
+        sensitive=sensitive_ids(), day_parts_from=DAY_PARTS_FROM, attested_only=area.attested_only, sample=area.sample,
     )  # fmt: skip
     published = release_of(product, visits, grid=area.cells, chance=noise.chance, noise=draw)
     terms = product.terms()
-    content_hash = hashlib.sha256(content(area.name, product.name, str(period), terms=terms, sample=sample, cells=published)).digest()
+    content_hash = hashlib.sha256(content(area.name, product.name, str(period), terms=terms, sample=area.sample, cells=published)).digest()
     log_id = uuid5(NAMESPACE_URL, f"geo-o2o:heat-release:{area.name}:{product.name}:{period}")
     made = HeatRelease(
         area=area.name, product=product.name, period=str(period), year=period.year, epsilon=product.epsilon, delta=product.delta, terms=terms,
-        sample=sample, content_hash=content_hash, log_id=log_id, released_at=now,
+        sample=area.sample, content_hash=content_hash, log_id=log_id, released_at=now,
     )  # fmt: skip
     session.add(made)
     session.flush()

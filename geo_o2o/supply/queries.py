@@ -213,7 +213,6 @@ def cells_as_of(
 
 
 def known_since(session: Session, *, shard_cells: Sequence[int]) -> datetime | None:
-    """When the first row of the shards was written; before that nothing is known."""
-    return session.scalar(
-        sa.text("SELECT min(changed_at) FROM supply_changes WHERE shard_cell = ANY(:shard_cells)"), {"shard_cells": list(shard_cells)}
-    )
+    """When the first row of the last of the shards was written; before that not everything is known."""
+    firsts = "SELECT min(changed_at) AS first FROM supply_changes WHERE shard_cell = ANY(:shard_cells) GROUP BY shard_cell"
+    return session.scalar(sa.text(f"SELECT max(first) FROM ({firsts}) firsts"), {"shard_cells": list(shard_cells)})

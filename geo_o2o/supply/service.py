@@ -11,7 +11,7 @@ from shapely.geometry import MultiPolygon
 from sqlalchemy.orm import Session
 
 from ..districts.cover import touched_cells
-from ..geo.cells import parents, shard_cells_of_bounds
+from ..geo.cells import SHARD_RESOLUTION, parents, shard_cells_of_bounds
 from ..geo.shapes import bounds_of
 from . import queries
 from .rolling import COARSEST, FINEST, ROLLED, Ints, Rolled, merge, open_stores, roll
@@ -41,10 +41,12 @@ def roll_due(session: Session, *, now: datetime) -> int:
 def supply_in(session: Session, area: MultiPolygon, *, resolution: int, category_ids: Collection[int] | None, now: datetime) -> Rolled:
     """The present supply of every cell that touches an area, whole cells; live and exact: what changed a moment ago is summed up anew.
 
-    resolution: 6 to 11. Raises AreaTooLarge, CoverTooLarge. The transaction must see one moment (Database.planner does).
+    resolution: 4 to 11. Raises AreaTooLarge, CoverTooLarge. The transaction must see one moment (Database.planner does).
     """
-    shard_cells = _shards_of(area)
+    _check_width(area)
     cells = touched_cells(area, resolution)
+    # Whole cells are read, wherever in them their stores are.
+    shard_cells = np.unique(parents(cells, SHARD_RESOLUTION)).tolist()
     blocks = _blocks_of(cells, resolution)
     stale = [row.block for row in queries.stale_blocks(session, shard_cells=shard_cells, blocks=blocks, now=now)]
     rolled = queries.rolled_cells(
@@ -59,8 +61,10 @@ def supply_in(session: Session, area: MultiPolygon, *, resolution: int, category
 
 def supply_as_of(session: Session, area: MultiPolygon, *, resolution: int, category_ids: Collection[int] | None, as_of: datetime) -> Rolled:
     """The same as it was at a moment; without opening hours. Raises AreaTooLarge, CoverTooLarge."""
-    shard_cells = _shards_of(area)
+    _check_width(area)
     cells = touched_cells(area, resolution)
+    # Whole cells are read, wherever in them their stores are.
+    shard_cells = np.unique(parents(cells, SHARD_RESOLUTION)).tolist()
     found = queries.cells_as_of(
         session, shard_cells=shard_cells, blocks=_blocks_of(cells, resolution),
         category_ids=None if category_ids is None else sorted(category_ids), as_of=as_of,
@@ -90,6 +94,11 @@ def open_shares(session: Session, rolled: Rolled, *, at: datetime) -> list[float
 
 def _all_of(category_ids: Collection[int] | None, present: Ints) -> Collection[int]:
     return np.unique(present).tolist() if category_ids is None else category_ids
+
+
+def _check_width(area: MultiPolygon) -> None:
+    """Raises AreaTooLarge."""
+    _shards_of(area)
 
 
 def _shards_of(area: MultiPolygon) -> list[int]:

@@ -399,7 +399,14 @@ CENTRE = box(24.9352, 60.1642, 24.9534, 60.1791)
 def city(session: Session, settings: Settings) -> Any:
     """Central Helsinki with three weeks and a month of visits, released."""
     area = releases.add_area(
-        session, name="helsinki", title="Helsinki", area=MultiPolygon([CENTRE]), time_zone="Europe/Helsinki", attested_only=False, now=NOW
+        session,
+        name="helsinki",
+        title="Helsinki",
+        area=MultiPolygon([CENTRE]),
+        time_zone="Europe/Helsinki",
+        attested_only=False,
+        sample=True,
+        now=NOW,
     )
     chance = random.Random(8)
     stores = [make_store(session, at=Point(chance.uniform(24.936, 24.953), chance.uniform(60.165, 60.178))) for _ in range(12)]

@@ -27,6 +27,7 @@ from geo_o2o.geo.tiles import Tile, resolution_of_zoom
 from geo_o2o.http import utcnow
 from geo_o2o.maps import keeping
 from geo_o2o.maps.outlines import outline
+from geo_o2o.maps.tiles import reach
 from geo_o2o.stores.models import Store
 from geo_o2o.supply.service import roll_due
 
@@ -127,6 +128,7 @@ def shows(layer: str, zoom: int, x: int, y: int, point: Point) -> bool:
         return tile_of(point, zoom) == (zoom, x, y)
     fine = resolution_of_zoom(zoom + 1, coarsest=4, finest=11)
     if layer == "clusters":
+        fine = resolution_of_zoom(zoom + 1, coarsest=5, finest=11)
         return tile_of(centre_of(parent(cell_of(point), fine - 1)), zoom) == (zoom, x, y)
     bounds = Tile(zoom, x, y).bounds()
     return shape(outline(parent(cell_of(point), fine))).intersects(box(bounds.west, bounds.south, bounds.east, bounds.north))
@@ -257,8 +259,26 @@ def test_a_kept_tile_is_given_until_something_in_it_changes(fresh_database: Any)
     database.close()
 
 
+@pytest.mark.parametrize("zoom", [7, 8, 9, 10, 12, 14])
+@pytest.mark.parametrize("layer", ["hexagons", "clusters", "stores"])
+def test_every_tile_that_shows_a_store_hears_of_its_change(layer: str, zoom: int) -> None:
+    """Also where its hexagon is far larger than the cell that changed."""
+    tiles = keeping.Tiles(url="postgresql://nobody@127.0.0.1:1/x", layers=lambda: 1, reach=reach, staleness_s=1, most_bytes=1_000)
+    chance, seen = random.Random(zoom), 0
+    for _ in range(40):
+        point = Point(chance.uniform(20, 28), chance.uniform(59, 63))
+        tiles._hear(f"{parent(cell_of(point), 7)}:1")
+        _, x, y = tile_of(point, zoom)
+        for column, row in ((x + dx, y + dy) for dx in range(-2, 3) for dy in range(-2, 3)):
+            if (layer != "stores" or zoom >= 12) and shows(layer, zoom, column, row, point):
+                assert tiles._is_touched((layer, Tile(zoom, column, row)), 0), (column, row)
+                seen += 1
+        tiles._changes.clear()
+    assert seen >= 40 or layer == "stores"
+
+
 def test_no_more_is_kept_than_allowed() -> None:
-    tiles = keeping.Tiles(url="postgresql://nobody@127.0.0.1:1/x", layers=lambda: 1, staleness_s=1, most_bytes=1_000)
+    tiles = keeping.Tiles(url="postgresql://nobody@127.0.0.1:1/x", layers=lambda: 1, reach=reach, staleness_s=1, most_bytes=1_000)
     for number in range(20):
         tiles.keep(("stores", Tile(14, number, 0)), keeping.drawn(str(number).encode() * 50, since=0, layers=1))
     assert 0 < len(tiles._kept) < 6

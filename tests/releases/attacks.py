@@ -19,10 +19,10 @@ FINE = descendants_at(CITY, 9)
 RUNS = 200_000
 
 
-def visits(*rows: tuple[int, int, int, int], vouched: list[int] | None = None) -> Visits:
+def visits(*rows: tuple[int, int, int, int]) -> Visits:
     """rows: account, cell, day, part."""
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    return Visits(columns[0], columns[1], columns[2], columns[3], None if vouched is None else np.array(vouched, dtype=np.int64))
+    return Visits(columns[0], columns[1], columns[2], columns[3])
 
 
 def crowd(number: int, cell: int, *, first: int = 0, days: int = 1) -> list[tuple[int, int, int, int]]:

@@ -117,9 +117,6 @@ def test_a_cell_of_fewer_than_twenty_is_never_shown_whatever_the_noise() -> None
     for number, product in ((19, VISITS), (19, PARTS_OF_DAY), (19, RETURNS)):
         counts = count(product, visits(*crowd(number, FINE[0], days=3)), grid=[CITY], chance=noise.chance)
         assert publish(product, counts, counts.exact + 10_000, grid=[CITY]) == {}
-    data = visits(*crowd(500, FINE[0]), vouched=list(range(19)))
-    assert shown(VISITS, data) == {}
-    assert shown(VISITS, replace(data, vouched=np.arange(20))) != {}
 
 
 def test_what_lies_outside_the_grid_is_left_out() -> None:

@@ -104,7 +104,7 @@ def test_a_week_is_the_city_s_own() -> None:
         ({"state": "voided"}, MONDAY, False),
         ({"findings": [{"code": "R03", "points": 30}]}, MONDAY, False),
         ({"findings": [{"code": "R07"}, {"code": "R09"}]}, MONDAY, False),
-        ({"findings": [{"code": "R07"}, {"code": "R12"}]}, MONDAY, True),
+        ({"findings": [{"code": "R07"}, {"code": "R08"}, {"code": "R12"}]}, MONDAY, True),
         ({}, datetime(2026, 11, 1, 21, 59, tzinfo=UTC), False),
         ({}, datetime(2026, 11, 1, 22, 0, tzinfo=UTC), True),
         ({}, datetime(2026, 11, 8, 21, 59, tzinfo=UTC), True),
@@ -153,11 +153,28 @@ def test_where_only_attested_devices_count_accounts_alone_show_nothing(session: 
     assert released(session, settings, area, WEEK.following()) == 300
 
 
-def test_what_was_invented_is_marked(session: Session, settings: Settings) -> None:
-    area = helsinki(session)
-    make_visits(session, make_store(session), people(300), at=MONDAY, sample=True)
-    assert service.release(session, settings, area, VISITS, WEEK, now=NOW)[0].sample
-    assert not service.release(session, settings, area, VISITS, WEEK.before(), now=NOW)[0].sample
+def test_what_was_invented_and_what_was_not_are_never_in_one_release(session: Session, settings: Settings) -> None:
+    real, store = helsinki(session), make_store(session)
+    make_visits(session, store, people(300), at=MONDAY, sample=True)
+    made, _ = service.release(session, settings, real, VISITS, WEEK, now=NOW, draw=silent)
+    assert (made.sample, queries.cells_of(session, area="helsinki", product="visits", periods=[str(WEEK)])) == (False, [])
+    far = Point(25.6, 60.5)
+    invented = helsinki(session, name="invented", area=MultiPolygon([box(25.5, 60.45, 25.7, 60.55)]), sample=True)
+    other = make_store(session, at=far)
+    make_visits(session, other, people(300), at=MONDAY)
+    make_visits(session, other, people(150), at=MONDAY, sample=True)
+    assert released(session, settings, invented) == 150
+    assert service.release(session, settings, invented, VISITS, WEEK, now=NOW)[0].sample
+
+
+def test_what_others_do_never_decides_whether_an_account_counts(session: Session, settings: Settings) -> None:
+    """A visit that rules of graph and venue refused counts as located; a device that others use, too."""
+    area, store = helsinki(session), make_store(session)
+    make_visits(session, store, people(150), at=MONDAY, level=0, state="rejected", methods=["geo"], findings=[{"code": "R10"}, {"code": "R12"}])
+    make_visits(session, store, people(150), at=MONDAY, findings=[{"code": "R08"}])
+    make_visits(session, store, people(150), at=MONDAY, level=0, state="rejected", methods=["geo"], findings=[{"code": "R01"}])
+    make_visits(session, store, people(150), at=MONDAY, level=0, state="rejected", methods=[], findings=[{"code": "R12"}])
+    assert released(session, settings, area) == 300
 
 
 # --- once, within the budget, in the log ---------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ async function show() {
     if (turn !== asked) return;
     trouble(null);
     state.about = answer;
-    state.cells = { type: 'FeatureCollection', features: answer.features.map(coloured) };
+    state.cells = { type: 'FeatureCollection', features: coloured(answer.features) };
     state.breaks = FIXED[state.layer] ?? (state.layer in DEMAND ? await scale() : nice(state.cells.features));
   } catch (problem) {
     if (turn !== asked) return;
@@ -149,7 +149,7 @@ async function show() {
 // The newest release sets the classes, so that all periods compare.
 async function scale() {
   const newest = state.periods.at(-1), first = await fetched(newest);
-  return nice(first.features.map(coloured));
+  return nice(coloured(first.features));
 }
 
 function nice(features) {
@@ -192,17 +192,22 @@ async function live() {
   return json('/v1/heat/supply', { bbox: box.map(v => v.toFixed(5)).join(','), zoom: Math.min(Math.round(map?.getZoom() ?? 14) + 1, 22), format: 'geojson' });
 }
 
-// What a feature is coloured by: `shown`.
-function coloured(feature) {
-  const p = feature.properties;
-  if (p.hidden) return feature;
-  const parts = PARTS[state.layer];
-  if (parts && p.part !== parts[state.part]) return { ...feature, properties: { ...p, shown: 0 } };
-  const value = { stores: p.stores, offers: p.offers, rating: p.rating_mean, open: p.open_share }[state.layer] ?? p.value;
-  if (state.layer === 'returns') return { ...feature, properties: { ...p, shown: p.part === 'again' ? p.value / (seenIn(p.cell) || Infinity) : 0 } };
-  return { ...feature, properties: { ...p, shown: value ?? 0 } };
+// One feature for each cell, coloured by `shown`. Of layers in parts only what is asked for counts; where that is not shown the cell is hidden.
+function coloured(features) {
+  const parts = PARTS[state.layer], grouped = parts || state.layer === 'returns';
+  if (!grouped) return features.map(f => f.properties.hidden ? f : { ...f, properties: { ...f.properties, shown: valueOf(f.properties) ?? 0 } });
+  const cells = new Map();
+  for (const f of features) (cells.get(f.properties.cell) ?? cells.set(f.properties.cell, {}).get(f.properties.cell))[f.properties.part ?? 'hidden'] = f;
+  return [...cells.values()].map(of => {
+    const any = Object.values(of)[0], { cell, resolution } = any.properties;
+    const hidden = { ...any, properties: { cell, resolution, hidden: true } };
+    if (parts) { const own = of[parts[state.part]]; return own ? { ...own, properties: { ...own.properties, shown: own.properties.value } } : hidden; }
+    if (!of.seen || !of.again) return hidden;
+    const [seen, again] = [of.seen.properties, of.again.properties];
+    return { ...any, properties: { cell, resolution, shown: again.value / seen.value, low: again.low / seen.high, high: Math.min(again.high / Math.max(seen.low, 1), 1) } };
+  });
 }
-const seenIn = cell => state.about?.features.find(f => f.properties.cell === cell && f.properties.part === 'seen')?.properties.value;
+const valueOf = p => ({ stores: p.stores, offers: p.offers, rating: p.rating_mean, open: p.open_share }[state.layer] ?? p.value);
 
 function periods() {
   const own = state.releases.filter(one => one.product === state.layer).map(one => one.period);
@@ -288,10 +293,10 @@ function select(feature, point) {
 }
 
 function tip(p, point) {
-  const rows = state.cells.features.filter(f => f.properties.cell === p.cell).map(f => f.properties), one = rows.find(r => r.shown > 0) ?? rows[0] ?? p;
+  const one = state.cells.features.find(f => f.properties.cell === p.cell)?.properties ?? p;
   let words;
   if (one.hidden) words = '<b>Not shown</b><div class="m">fewer than 20 people, or too few to tell from the noise that protects them</div>';
-  else if (state.layer === 'returns') words = `<b class="num">${percent(one.shown)}</b> <span class="m">came on two days or more</span>`;
+  else if (state.layer === 'returns') words = `<b class="num">${percent(one.shown)}</b> <span class="m">came on two days or more</span><div class="m">between ${percent(one.low)} and ${percent(one.high)}, with 95 %</div>`;
   else if (state.layer in DEMAND) words = `<b class="num">${count(one.shown || 0)}</b> <span class="m">people</span><div class="m">between ${count(one.low)} and ${count(one.high)}, with 95 %</div>`;
   else words = `<b class="num">${count(one.stores)}</b> <span class="m">stores</span><div class="m">${count(one.offers)} offers, rating ${one.rating_mean ? `${one.rating_mean.toFixed(2)} of ${count(one.rating_count)}` : 'none'}${one.open_share === null || one.open_share === undefined ? '' : `, ${percent(one.open_share)} open`}${one.sample ? ' (sample)' : ''}</div>`;
   const box = $('tip');
@@ -335,8 +340,9 @@ const outlines = () => ({ type: 'FeatureCollection', features: state.shown.map(o
 const tops = () => ({ type: 'FeatureCollection', features: state.shown.map(one => ({ type: 'Feature', properties: { name: one.name, area_m2: one.area_m2 }, geometry: { type: 'Point', coordinates: [(one.bbox[0] + one.bbox[2]) / 2, one.bbox[3]] } })) });
 const mark = () => state.shown.forEach(one => map.setFeatureState({ source: 'districts', id: one.id }, { pick: state.picked.indexOf(one.id) }));
 
+let listed = 0;
 async function list() {
-  const visible = state.all ? state.shown : state.shown.slice(0, 12);
+  const turn = ++listed, visible = state.all ? state.shown : state.shown.slice(0, 12);
   const draw = () => {
     $('districts').innerHTML = visible.map(one => {
       const profile = state.profiles.get(one.id), demand = profile?.demand, visits = demand?.visits;
@@ -349,6 +355,7 @@ async function list() {
   const missing = visible.filter(one => !state.profiles.has(one.id)).map(one => one.id);
   for (let i = 0; i < missing.length; i += 8) {
     await profilesOf(missing.slice(i, i + 8));
+    if (turn !== listed) return;
     const held = document.activeElement?.dataset?.id;
     draw();
     if (held) document.querySelector(`.d[data-id="${held}"]`)?.focus();
@@ -375,7 +382,9 @@ async function pick(id, beside = false) {
 }
 
 async function detail() {
-  $('detail').innerHTML = state.picked.length ? panel(await profilesOf(state.picked), state.shown) : state.shown.length ? '<p class="hint">Choose a district here or on the map. A second one, with “beside”, stands next to it.</p>' : '';
+  const picked = state.picked, profiles = await profilesOf(picked);
+  if (picked !== state.picked) return;
+  $('detail').innerHTML = picked.length ? panel(profiles, state.shown) : state.shown.length ? '<p class="hint">Choose a district here or on the map. A second one, with “beside”, stands next to it.</p>' : '';
 }
 $('districts').onclick = event => {
   const row = event.target.closest('.d');
@@ -383,7 +392,7 @@ $('districts').onclick = event => {
   else if (event.target.closest('.more')) { state.all = true; list(); }
 };
 $('detail').onclick = event => { const peer = event.target.closest('[data-beside]'); if (peer) pick(peer.dataset.beside, true); };
-$('detail').onchange = event => { if (event.target.id === 'beside' && event.target.value) pick(event.target.value, true); };
+$('detail').onchange = event => { if (event.target.id === 'beside') pick(event.target.value || state.picked[1], true); };
 
 // --- downloads -----------------------------------------------------------------------------------------------------------------------
 
