@@ -47,6 +47,7 @@ ALLOWED = {
     r"ON b\.shard_cell = v\.shard_cell AND b\.block = v\.cell\n WHERE b\.version IS DISTINCT": "the worker looks for what to roll up, everywhere",
     r"SELECT min\(checked_in_at\), max\(checked_in_at\) FROM check_ins": "the operator's export of all check-ins, by a command",
     r"SELECT DISTINCT shard_cell FROM stores WHERE source|SELECT ST_Extent": "the demonstration's visits, by a command",
+    r"SELECT DISTINCT h3_parent\(cell, 7\) FROM stores WHERE source": "the credit of a source is shown wherever its stores are; once a load",
     r"rating_count > 0 GROUP BY category_id": "a profile is fitted to all ratings, by a command",
     r"status = 'live' AND \(rating_count = 0 OR rating_sample\)": "the demonstration's samples, by a command",
     r"WHERE (stores|offer_store)\.search_grams IS NULL": "what older versions left without words is filled once, after a migration",
