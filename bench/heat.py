@@ -218,7 +218,7 @@ def _invent_week(database: Database, visits: int) -> None:
         add_samples(session, samples())
         releases.add_area(
             session, name="london", title="London", area=MultiPolygon([box(-0.4, 51.38, 0.15, 51.62)]), time_zone="Europe/London",
-            attested_only=False, now=_NOW,
+            attested_only=False, sample=True, now=_NOW,
         )  # fmt: skip
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM ANALYZE check_ins, stores"))
