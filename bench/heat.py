@@ -25,7 +25,7 @@ from shapely.geometry import MultiPolygon, box
 
 from geo_o2o.app import create_app
 from geo_o2o.auth import service as auth
-from geo_o2o.checkins.service import Sample, add_samples
+from geo_o2o.checkins.samples import Sample, add_samples
 from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.geo.cells import cell_of
@@ -61,6 +61,7 @@ def measure_heat(data: Path, *, visits: int, check_ins: int) -> dict[str, Any]:
     rolled_s = _roll_up(database)
     with database.write() as session:
         _, key = auth.create_key(session, role="planner", name="bench", merchant=None, now=_NOW)
+        everything = session.scalar(sa.text("SELECT count(*) FROM stores WHERE status = 'live'"))
         places = [Point(row.lon, row.lat) for row in session.execute(sa.text(_PLACES))]
     app = create_app(settings, database=Database(settings))
     client = app.test_client()
@@ -71,7 +72,7 @@ def measure_heat(data: Path, *, visits: int, check_ins: int) -> dict[str, Any]:
     database.close()
     return {
         "machine": machine(settings.write_url()),
-        "data": {"stores": stores, "visits_of_the_week": visits, "check_ins": check_ins},
+        "data": {"stores": stores, "stores_in_all": everything, "visits_of_the_week": visits, "check_ins": check_ins},
         "cases": cases,
         "ratios": {},
         "more": {
@@ -87,7 +88,7 @@ _PLACES = "SELECT ST_X(location::geometry) AS lon, ST_Y(location::geometry) AS l
 def _roll_up(database: Database) -> float:
     """Everything anew, as after a load."""
     with database.write() as session:
-        session.execute(sa.text("TRUNCATE supply_blocks, supply_cells, supply_changes"))
+        session.execute(sa.text("TRUNCATE supply_blocks, supply_cells, supply_changes, supply_history"))
     began = time.perf_counter()
     done = 1
     while done:
@@ -158,7 +159,7 @@ def _ask(client: FlaskClient, key: str, paths: list[str], *, tags: dict[str, str
 def _plan(database: Database, place: Point) -> str:
     """EXPLAIN ANALYZE of the query behind a screen."""
     block = cell_of(place, 7)
-    asked = {"shard_cells": [cell_of(place, 4)], "blocks": [block], "resolution": 10, "category_ids": [0]}
+    asked = {"shard_cells": [cell_of(place, 4)], "blocks": [block], "resolution": 10, "category_id": 0}
     with database.read() as session:
         rows = session.execute(sa.text(f"EXPLAIN (ANALYZE, BUFFERS) {supply_queries._CELLS}"), asked).scalars()
         return "\n".join(rows)

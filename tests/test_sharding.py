@@ -45,6 +45,7 @@ ALLOWED = {
     r"FROM check_ins\s+WHERE check_ins\.subject_id = ": "an account is erased, wherever it has been",
     r"SELECT DISTINCT (check_ins|receipts)\.subject_id": "a restored backup is searched for those who were erased",
     r"ON b\.shard_cell = v\.shard_cell AND b\.block = v\.cell\n WHERE b\.version IS DISTINCT": "the worker looks for what to roll up, everywhere",
+    r"FROM supply_blocks WHERE block <> shard_cell GROUP BY shard_cell": "the worker looks for shards to sum up, everywhere",
     r"SELECT min\(checked_in_at\), max\(checked_in_at\) FROM check_ins": "the operator's export of all check-ins, by a command",
     r"SELECT DISTINCT shard_cell FROM stores WHERE source|SELECT ST_Extent": "the demonstration's visits, by a command",
     r"SELECT DISTINCT h3_parent\(cell, 7\) FROM stores WHERE source": "the credit of a source is shown wherever its stores are; once a load",

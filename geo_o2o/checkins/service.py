@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,9 +17,7 @@ from visit_verify.jws import canonical, to_base64url
 from ..auth.service import was_answered
 from ..caller import Caller
 from ..config import Settings
-from ..copying import line
 from ..errors import Conflict, Forbidden, Gone, InvalidInput, Malformed, Moved, NotFound
-from ..geo.cells import SHARD_RESOLUTION, parent
 from ..geo.ids import RANDOM_BITS, located_id, shard_of
 from ..geo.point import Point
 from ..ledger import service as ledger
@@ -392,28 +390,3 @@ def review(session: Session, *, now: datetime) -> tuple[list[str], dict[str, int
     together = accounts_together((str(subject), str(store), when) for subject, store, when in queries.visits_since(session, since))
     signers.note_together(session, {UUID(subject): size for subject, size in together.items()})
     return stores_to_review(queries.confirmed_by_store(session, since, far_below=_FAR)), together
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An invented visit of an invented account."""
-
-    store_id: UUID
-    merchant_id: UUID | None
-    cell: int
-    subject_id: UUID
-    checked_in_at: datetime
-
-
-def add_samples(session: Session, samples: Iterable[Sample], *, progress: Callable[[int], None] | None = None) -> None:
-    """Invented check-ins of level 1, marked so wherever they are shown; no receipt is ever issued for one."""
-
-    def lines() -> Iterator[str]:
-        for one in samples:
-            id_ = located_id(one.cell, now=one.checked_in_at, chance=secrets.randbits(RANDOM_BITS))
-            yield line((
-                parent(one.cell, SHARD_RESOLUTION), id_, one.store_id, one.merchant_id, UUID(int=0), one.subject_id, 1, STATES[1], 990, 15_000,
-                8_000, "circle", [], "sample", True, one.checked_in_at,
-            ))  # fmt: skip
-
-    queries.copy_samples(session, lines(), progress=progress)

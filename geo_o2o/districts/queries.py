@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from shapely import set_srid, to_wkb
+from shapely import from_wkb, set_srid, to_wkb
 from shapely.geometry import MultiPolygon
 from sqlalchemy.orm import Session
 
@@ -118,6 +118,14 @@ def with_parts(session: Session, district_id: UUID) -> Sequence[UUID]:
     ) SELECT id FROM parts ORDER BY id
     """
     return session.scalars(sa.text(text).columns(id=sa.Uuid), {"id": district_id}).all()
+
+
+def ground_of(session: Session, district_ids: Sequence[UUID]) -> MultiPolygon:
+    """What some districts cover together: parts may reach over the edge of their whole."""
+    query = sa.select(sa.func.ST_AsBinary(sa.func.ST_Multi(sa.func.ST_Union(District.area)))).where(District.id.in_(district_ids))
+    ground = from_wkb(bytes(session.scalars(query).one()))
+    assert isinstance(ground, MultiPolygon)
+    return ground
 
 
 def districts_to_turn(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:

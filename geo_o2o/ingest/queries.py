@@ -200,7 +200,7 @@ def place_loaded_in_districts(session: Session, source: str, *, shard_cells: Seq
             "INSERT INTO store_districts (shard_cell, store_id, layer, district_id)"
             " SELECT DISTINCT ON (s.shard_cell, s.id, d.layer) s.shard_cell, s.id, d.layer, d.id"
             " FROM incoming i JOIN stores s ON s.shard_cell = i.shard_cell AND s.id = CASE WHEN i.fate = 'changed' THEN i.old_id ELSE i.id END"
-            " JOIN districts d ON ST_Covers(d.area, s.location::geometry)"
+            " JOIN districts d ON d.in_force AND ST_Covers(d.area, s.location::geometry)"
             " WHERE s.shard_cell = ANY(:shard_cells) AND i.fate IS DISTINCT FROM 'unchanged'"
             " ORDER BY s.shard_cell, s.id, d.layer, d.area_m2, d.id"
             " ON CONFLICT (shard_cell, store_id, layer) DO UPDATE SET district_id = excluded.district_id"

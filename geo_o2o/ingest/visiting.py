@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ..checkins import queries as checkins
-from ..checkins.service import Sample, add_samples
+from ..checkins.samples import Sample, add_samples
 from ..geo.point import Point
 from ..stores.categories import codes_by_id
 from ..stores.hours import expand

@@ -136,7 +136,7 @@ def _shares(session: Session, district: District, area: MultiPolygon, resolution
     own = stock_of_districts(session, districts.with_parts(session, district.id), shard_cells=district.shard_cells, now=now).cell
     found: dict[int, tuple[float, int]] = {}
     for resolution in resolutions:
-        everything = supply_in(session, area, resolution=resolution, category_ids=None, now=now)
+        everything = supply_in(session, area, resolution=resolution, category=None, now=now)
         cells, counts = np.unique(parents(own, resolution), return_counts=True)
         inside = dict(zip(cells.tolist(), counts.tolist(), strict=True))
         for cell, count in zip(everything.cell.tolist(), everything.stores.tolist(), strict=True):

@@ -53,9 +53,6 @@ class SupplyRequest(HeatRequest):
     def some_area(self, data: dict[str, Any], **kwargs: Any) -> None:
         if not any(name in data for name in ("district", "bbox", "within")):
             raise ValidationError("give one of district, bbox and within", "district")
-        for name in ("as_of", "since"):
-            if name in data and "district" in data:
-                raise ValidationError("the past is known by cell: ask with bbox or within", name)
         if "open_at" in data and "as_of" in data:
             raise ValidationError("opening hours of the past are not kept", "open_at")
         if "since" in data and "as_of" in data and data["since"] >= data["as_of"]:

@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon
 from sqlalchemy.orm import Session
 
 from ..districts.cover import touched_cells
-from ..districts.queries import with_parts
+from ..districts.queries import ground_of, with_parts
 from ..districts.service import get_district
 from ..errors import InvalidInput, NotFound
 from ..geo.cells import area_km2, centre_of, descendants_at, parent, resolution_of, to_hex
@@ -23,31 +23,38 @@ from ..releases.models import HeatArea, HeatRelease
 from ..releases.products import PRODUCTS, Product
 from ..releases.service import parse
 from ..supply.rolling import COARSEST, FINEST, Rolled
-from ..supply.service import finest_for, known_since, open_shares, supply_as_of, supply_in, supply_of_stores
+from ..supply.service import finest_for, known_since, open_shares, supply_as_of, supply_in, supply_of_districts, supply_of_districts_as_of
 from .columns import Columns
 
 # Where neither resolution nor zoom is given: as many cells as a screen bears.
 _SCREEN_CELLS = 3_000
 
 
-def supply(session: Session, asked: Mapping[str, Any], *, category_ids: Collection[int] | None, now: datetime) -> tuple[int, Columns]:
+def supply(session: Session, asked: Mapping[str, Any], *, now: datetime) -> tuple[int, Columns]:
     """Resolution and columns of the supply layer. asked: as SupplyRequest loads it. Raises AreaTooLarge, CoverTooLarge, NotFound, InvalidInput."""
     district = get_district(session, asked["district"], now=now) if "district" in asked else None
     area = MultiPolygon(to_shape(district.area)) if district else asked["area"]
-    resolution = _resolution(asked, area)
-    if district:
-        found = supply_of_stores(
-            session, with_parts(session, district.id), shard_cells=district.shard_cells, resolution=resolution, category_ids=category_ids, now=now
-        )
-    elif "as_of" in asked:
-        _check_known(session, area, asked["as_of"], field="as_of", now=now)
-        found = supply_as_of(session, area, resolution=resolution, category_ids=category_ids, as_of=asked["as_of"])
-    else:
-        found = supply_in(session, area, resolution=resolution, category_ids=category_ids, now=now)
-    before = None
-    if "since" in asked:
-        _check_known(session, area, asked["since"], field="since", now=now)
-        before = supply_as_of(session, area, resolution=resolution, category_ids=category_ids, as_of=asked["since"])
+    resolution, category = _resolution(asked, area), asked.get("category")
+
+    def present() -> Rolled:
+        if district is None:
+            return supply_in(session, area, resolution=resolution, category=category, now=now)
+        ids = with_parts(session, district.id)
+        return supply_of_districts(session, ids, shard_cells=district.shard_cells, resolution=resolution, category=category, now=now)
+
+    def past(moment: datetime) -> Rolled:
+        if district is None:
+            return supply_as_of(session, area, resolution=resolution, category=category, as_of=moment)
+        ids = with_parts(session, district.id)
+        ground = ground_of(session, ids)
+        return supply_of_districts_as_of(session, ids, area=ground, layer=district.layer, resolution=resolution, category=category, as_of=moment)
+
+    for field in ("as_of", "since"):
+        if field in asked:
+            _check_known(session, asked[field], field=field, now=now)
+    found = past(asked["as_of"]) if "as_of" in asked else present()
+    before = past(asked["since"]) if "since" in asked else None
+    if before is not None:
         found = _with_rows_of(found, before)
     columns: dict[str, Sequence[Any]] = {**_places(found.cell.tolist(), asked["crs"]), **_figures(found)}
     if "as_of" not in asked:
@@ -66,11 +73,11 @@ def _resolution(asked: Mapping[str, Any], area: MultiPolygon) -> int:
     return finest_for(area, most=_SCREEN_CELLS)
 
 
-def _check_known(session: Session, area: MultiPolygon, moment: datetime, *, field: str, now: datetime) -> None:
+def _check_known(session: Session, moment: datetime, *, field: str, now: datetime) -> None:
     """Raises InvalidInput where nothing was written down yet at a moment."""
-    since = known_since(session, area)
+    since = known_since(session)
     if since is None or not since <= moment <= now:
-        words = f"from {since.isoformat()} until now" if since else "nowhere here yet: it is written down by the worker"
+        words = f"from {since.isoformat()} until now" if since else "not yet: the worker writes it down once it has seen everything"
         message = f"the past of supply is known {words}; found {moment.isoformat()}"
         raise InvalidInput(message, errors={field: [message]}, code="past_not_known")
 

@@ -45,7 +45,7 @@ def _clusters(session: Session, tile: Tile, now: datetime) -> bytes:
 
 
 def _supply(session: Session, tile: Tile, now: datetime, *, coarser: int) -> Rolled:
-    return supply_in(session, area_of(tile.bounds()), resolution=_resolution(tile, coarser), category_ids=None, now=now)
+    return supply_in(session, area_of(tile.bounds()), resolution=_resolution(tile, coarser), category=None, now=now)
 
 
 def _resolution(tile: Tile, coarser: int) -> int:

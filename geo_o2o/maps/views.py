@@ -22,7 +22,6 @@ from ..releases import queries as releases
 from ..releases.models import HeatArea
 from ..releases.products import PRODUCTS, Product
 from ..releases.service import budget, content_of
-from ..stores.categories import with_descendants
 from ..stores.hours import check_moment
 from ..stores.queries import all_attributions
 from ..stores.schemas import dump_attribution
@@ -48,12 +47,11 @@ def supply(asked: dict[str, Any]) -> Response:
     district shows its own stores alone.
     """
     now = utcnow()
-    category_ids = with_descendants(asked["category"]) if "category" in asked else None
     if "open_at" in asked:
         check_moment(asked["open_at"], field="open_at", now=now, horizon_d=settings().hours_horizon_d)
     with database().planner() as session:
         try:
-            resolution, columns = service.supply(session, asked, category_ids=category_ids, now=now)
+            resolution, columns = service.supply(session, asked, now=now)
         except AreaTooLarge as failure:
             raise InvalidInput(str(failure), errors={_where(asked): [str(failure)]}, code="area_too_large") from failure
         except CoverTooLarge as failure:

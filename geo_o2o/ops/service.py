@@ -28,6 +28,7 @@ from ..releases import service as releases
 from ..signers import service as signers
 from ..stores import service as stores
 from ..stores.models import OpeningHours
+from ..supply import service as supply
 
 _log = logging.getLogger("geo_o2o")
 _ROOT = Path(__file__).parents[2]
@@ -127,6 +128,7 @@ JOBS = (
     Job("log the list of voids", 1009, lambda session, now, settings: receipts.log_voids(session, settings, now=now)),
     Job("forget old receipts", 1010, lambda session, now, settings: receipts.forget(session, settings, now=now)),
     Job("forget spent challenges", 1011, lambda session, now, settings: checkins.forget_spent(session, now=now)),
+    Job("roll up supply", 1016, lambda session, now, settings: supply.roll_due(session, now=now)),
     Job("release heat", 1015, lambda session, now, settings: releases.release_due(session, settings, now=now)),
     Job("forget used proofs", 1012, lambda session, now, settings: signers.forget_proofs(session, now=now)),
 )  # fmt: skip

@@ -59,6 +59,15 @@ def with_descendants(code: str) -> list[int]:
 
 
 @cache
+def with_ancestors() -> dict[int, tuple[int, ...]]:
+    """Of each category the ids of itself and of everything above it."""
+    found: dict[int, tuple[int, ...]] = {}
+    for node in tree().values():
+        found[node.id] = (node.id, *(found[tree()[node.parent_code].id] if node.parent_code else ()))
+    return found
+
+
+@cache
 def sensitive_ids() -> tuple[int, ...]:
     """The ids of categories whose visits are in no release."""
     return tuple(sorted(node.id for node in tree().values() if node.sensitive))

@@ -187,6 +187,10 @@ def test_districts_place_their_stores_and_a_changed_outline_places_them_anew(ses
     assert session.scalars(placed).all() == ["1"]
     assert districts(60.25, 60.35).changed == 1
     assert session.scalars(placed).all() == ["2"]
+    # A district that has ended takes no stores any more, whichever come.
+    session.execute(sa.text("/* test */ UPDATE districts SET in_force = false, valid_to = valid_from + interval '1 second'"))
+    load(session, [row("1"), row("2", lat=60.30), row("3", lat=60.31)])
+    assert session.scalars(placed).all() == ["2"]
 
 
 def test_a_broken_file_loads_nothing(session: Session, tmp_path: Path) -> None:

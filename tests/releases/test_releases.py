@@ -324,7 +324,7 @@ def test_of_two_that_release_at_once_one_does(city: Settings) -> None:
 
 READABLE = {
     "districts", "district_versions", "store_districts", "stores", "categories", "opening_hours", "offer_store", "offers", "attributions",
-    "basemap_features", "cell_versions", "heat_areas", "heat_releases", "heat_release_cells", "supply_blocks", "supply_cells", "supply_changes", "map_layers",
+    "basemap_features", "cell_versions", "heat_areas", "heat_releases", "heat_release_cells", "supply_blocks", "supply_cells", "supply_changes", "supply_history", "map_layers",
 }  # fmt: skip
 
 
