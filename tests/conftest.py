@@ -28,6 +28,7 @@ from geo_o2o.auth import service as auth
 from geo_o2o.config import Settings
 from geo_o2o.db import take_role
 from geo_o2o.ops.service import upgrade
+from geo_o2o.ports import free_port
 
 from . import sharding
 
@@ -52,6 +53,11 @@ def vectors(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs ../shared/vectors/{name}")
     return path
+
+
+def own_port(first: int) -> int:
+    """A free port for a service of this process; the others of a run look elsewhere."""
+    return free_port(first + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
 
 
 @pytest.fixture(scope="session")
@@ -250,6 +256,21 @@ def environment(data_dir: Path) -> dict[str, str]:
     return {**plain, "PYTHONUNBUFFERED": "1", "PATH": f"{Path(sys.executable).parent}:{plain['PATH']}"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that explains every statement of the suite comes after all others."""
-    items.sort(key=lambda item: item.path.name == "test_sharding.py")
+# The longest first: then no process is left alone with one of them at the end. The test that explains every statement comes last.
+_LONG = ("test_every_question.py", "test_shelf_stateful.py", "test_nearby_oracle.py", "test_shelf_service.py", "test_service.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.name
+        return len(_LONG) + 1 if name == "test_sharding.py" else _LONG.index(name) if name in _LONG else len(_LONG)
+
+    items.sort(key=place)
+    config.stash[BEFORE_SHARDING] = sum(item.path.name != "test_sharding.py" for item in items)
+
+
+BEFORE_SHARDING = pytest.StashKey[int]()
+
+
+def pytest_runtest_logfinish() -> None:
+    sharding.share()

@@ -1,13 +1,19 @@
-"""Remembers every statement the suite issues, so that test_sharding.py can explain them all."""
+"""Remembers every statement the suite issues, so that test_sharding.py can explain them all, in one process or in several."""
 
 from __future__ import annotations
 
+import os
+import pickle
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 # Text of a statement to the parameters it was first issued with, and in the order of first issue.
 statements: dict[str, Any] = {}
+_shared: set[str] = set()
 
 
 def record() -> None:
@@ -16,3 +22,50 @@ def record() -> None:
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> None:
         statements.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
+
+
+def _folder() -> Path | None:
+    """Where processes that share one run tell each other; None where there is only one."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return None
+    folder = Path(tempfile.gettempdir()) / f"geo-o2o-run-{run}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def share() -> None:
+    """Tells the other processes of this run that a test is done, and which statements were new in it."""
+    folder = _folder()
+    if folder is None:
+        return
+    own = os.environ["PYTEST_XDIST_WORKER"]
+    fresh = {text: given for text, given in statements.items() if text not in _shared}
+    _shared.update(fresh)
+    with (folder / f"{own}.statements").open("ab") as out:
+        for item in fresh.items():
+            try:
+                out.write(pickle.dumps(item))
+            except (pickle.PicklingError, TypeError, AttributeError):
+                out.write(pickle.dumps((item[0], None)))
+    with (folder / f"{own}.done").open("ab") as out:
+        out.write(b".")
+
+
+def gather(tests: int, *, patience_s: float = 600.0) -> None:
+    """Waits until so many tests of this run are done, and learns the statements of the other processes."""
+    folder = _folder()
+    if folder is None:
+        return
+    deadline = time.monotonic() + patience_s
+    while sum(path.stat().st_size for path in folder.glob("*.done")) < tests:
+        assert time.monotonic() < deadline, "another process of this run does not come to an end"
+        time.sleep(0.5)
+    for path in sorted(folder.glob("*.statements")):
+        with path.open("rb") as found:
+            while True:
+                try:
+                    text, given = pickle.load(found)
+                except EOFError:
+                    break
+                statements.setdefault(text, given)

@@ -19,10 +19,9 @@ from geo_o2o.auth import service as auth
 from geo_o2o.cli import main
 from geo_o2o.client import Device, Position, Till, TillKey, Visitor
 from geo_o2o.db import Database
-from geo_o2o.ports import free_port
 from visit_verify.cli import main as visit_verify
 
-from ..conftest import NOW
+from ..conftest import NOW, own_port
 from ..factories import HELSINKI, make_store
 from ..ops.test_service import get, wait_for
 
@@ -44,7 +43,7 @@ def running(fresh_database: Any, tmp_path: Path, environment: dict[str, str]) ->
         keys = {role: auth.create_key(session, role=role, name="", merchant=None, now=NOW)[1] for role in ("app", "admin")}
         store = str(make_store(session).id)
     database.close()
-    port = free_port(8_760)
+    port = own_port(8_760)
     url = f"http://127.0.0.1:{port}"
     env = {
         **environment, "GEO_O2O_DATABASE_URL": settings.database_url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(tmp_path / "data"),

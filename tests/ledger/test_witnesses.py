@@ -22,12 +22,11 @@ from geo_o2o.db import Database
 from geo_o2o.ledger import queries, service
 from geo_o2o.ledger.keys import make_key
 from geo_o2o.ledger.service import Log, log_of, publish, recover, sequence, shard_at
-from geo_o2o.ports import free_port
 from geo_o2o.witness.app import witness_of
 from visit_verify.note import parse_note, signed_by
 from visit_verify.policy import parse_policy
 
-from ..conftest import NOW
+from ..conftest import NOW, own_port
 from ..ops.test_service import wait_for
 from .test_log import audited, grow, key_of, queue
 from .test_recovery import dump, restore
@@ -49,7 +48,7 @@ def witness(conf: Settings, environment: dict[str, str], number: int, *, port: i
     folder = conf.data_dir / f"witness{number}"
     folder.mkdir(exist_ok=True)
     own = Settings(data_dir=folder, witness_name=f"witness{number}.example/w", witness_logs=str(conf.data_dir / "logs"))
-    port = port or free_port(8_800 + 20 * number)
+    port = port or own_port(8_800 + 20 * number)
     env = {
         **environment, "GEO_O2O_DATA_DIR": str(folder), "GEO_O2O_WITNESS_NAME": own.witness_name, "GEO_O2O_WITNESS_LOGS": own.witness_logs,
         "GEO_O2O_PORT": str(port),

@@ -22,9 +22,8 @@ from geo_o2o.auth import service as auth
 from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.ops.service import upgrade
-from geo_o2o.ports import free_port
 
-from ..conftest import NOW
+from ..conftest import NOW, own_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +70,7 @@ def test_the_service_heals_when_the_database_goes_and_comes_back(own_folder: Pat
     with database.write() as session:
         _, key = auth.create_key(session, role="app", name="", merchant=None, now=NOW)
     database.close()
-    port = free_port(8_700)
+    port = own_port(8_700)
     base, env = (
         f"http://127.0.0.1:{port}",
         {**environment, "GEO_O2O_DATABASE_URL": found.url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(own_folder)},
@@ -122,7 +121,7 @@ def demo(environment: dict[str, str], folder: Path, *arguments: str, **more: str
 
 
 def test_the_demonstration_once_prints_one_answer_and_leaves_nothing_running(own_folder: Path, environment: dict[str, str]) -> None:
-    port = free_port(8_800)
+    port = own_port(8_800)
     with socket.create_server(("127.0.0.1", port)):  # a busy port is named, and the next one taken
         done = demo(environment, own_folder, "--once", GEO_O2O_PORT=str(port))
         out, err = done.communicate(timeout=120)
@@ -146,7 +145,7 @@ def test_the_demonstration_once_prints_one_answer_and_leaves_nothing_running(own
 
 
 def test_the_demonstration_runs_until_stopped_and_its_three_commands_work(own_folder: Path, environment: dict[str, str]) -> None:
-    port = free_port(8_850)
+    port = own_port(8_850)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
     assert running.stdout is not None
     lines: list[str] = []
@@ -173,7 +172,7 @@ def test_the_demonstration_runs_until_stopped_and_its_three_commands_work(own_fo
 
 
 def test_a_demonstration_that_was_killed_is_no_obstacle(own_folder: Path, environment: dict[str, str]) -> None:
-    port = free_port(8_900)
+    port = own_port(8_900)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
     assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200, 60)
     services = children_of(running.pid)
@@ -192,7 +191,7 @@ def test_a_demonstration_that_was_killed_is_no_obstacle(own_folder: Path, enviro
 
 
 def test_two_services_never_share_a_port(own_folder: Path, environment: dict[str, str]) -> None:
-    port = free_port(8_950)
+    port = own_port(8_950)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
     try:
         assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200, 60)
@@ -212,7 +211,7 @@ def test_two_services_never_share_a_port(own_folder: Path, environment: dict[str
 
 
 def test_stalled_bodies_do_not_stop_the_service(own_folder: Path, environment: dict[str, str]) -> None:
-    port = free_port(8_970)
+    port = own_port(8_970)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
     try:
         assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200, 60)
@@ -237,7 +236,7 @@ def test_a_catalogue_of_ones_own_is_shown_where_it_lies(own_folder: Path, enviro
     path.write_text("id,name,lat,lng\n1,Trafik,48.2,16.37\n")
     for arguments in (["db", "up"], ["db", "upgrade"], ["load", "csv", str(path), "--source", "osm", "--attribution", "somebody"], ["db", "down"]):
         subprocess.run([sys.executable, "-m", "geo_o2o", *arguments], env=env, check=True, capture_output=True, timeout=60)
-    running = demo(environment, own_folder / "own", GEO_O2O_PORT=str(free_port(8_990)))
+    running = demo(environment, own_folder / "own", GEO_O2O_PORT=str(own_port(8_990)))
     assert running.stdout is not None
     try:
         lines = [running.stdout.readline() for _ in range(16)]

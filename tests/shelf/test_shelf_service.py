@@ -23,10 +23,9 @@ from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.districts.models import District
 from geo_o2o.ops.service import upgrade
-from geo_o2o.ports import free_port
 from geo_o2o.stores import service as stores
 
-from ..conftest import NOW
+from ..conftest import NOW, own_port
 from ..factories import HELSINKI, OPERATOR, make_district, make_store, north_of
 from ..ops.test_service import get, wait_for
 
@@ -68,7 +67,7 @@ def serving(folder: Path, environment: dict[str, str], **more: str) -> Iterator[
             make_store(session, name=f"store {number}", at=north_of(HELSINKI, 20 * number))
         # A service that is started again finds the one of before.
         district = session.scalar(sa.select(District)) or make_district(session)
-    port = free_port(8_750)
+    port = own_port(8_750)
     env = {**environment, "GEO_O2O_DATABASE_URL": found.url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(folder), **more}
     with subprocess.Popen([sys.executable, "-m", "geo_o2o", "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:

@@ -27,9 +27,8 @@ from geo_o2o.ingest.rows import DistrictRow
 from geo_o2o.insights.proposing import Shape
 from geo_o2o.insights.service import propose_districts
 from geo_o2o.ops.invented import Invented, invent_visits
-from geo_o2o.ports import free_port
 
-from ..conftest import FIXTURES
+from ..conftest import FIXTURES, own_port
 from ..ops.test_service import get, wait_for
 
 CITY = FIXTURES / "helsinki.osm.pbf"
@@ -70,7 +69,7 @@ def site(fresh_database: Callable[..., Any]) -> Iterator[Site]:
         keys = {role: auth.create_key(session, role=role, name="", merchant=None, now=now)[1] for role in ("planner", "app")}
     list(invent_visits(settings, Invented(seed=1, people=6_000, weeks=8), now=now))
     database.close()
-    port = free_port(8_800)
+    port = own_port(8_800)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GEO_O2O_")}
     environment = {
         **plain, "GEO_O2O_DATABASE_URL": settings.database_url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(folder), "GEO_O2O_WORKERS": "1",
