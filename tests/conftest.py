@@ -272,5 +272,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 BEFORE_SHARDING = pytest.StashKey[int]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        sharding.begin_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        sharding.end_run()
+
+
 def pytest_runtest_logfinish() -> None:
     sharding.share()

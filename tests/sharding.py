@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg2.extensions import Binary
 
 # Text of a statement to the parameters it was first issued with, and in the order of first issue.
 statements: dict[str, Any] = {}
@@ -24,14 +26,22 @@ def record() -> None:
         statements.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
 
 
+# Where processes that share one run tell each other; the process that starts them names it.
+_RUN = "GEO_O2O_TEST_RUN"
+
+
+def begin_run() -> None:
+    """In the process that hands out the tests, before it starts the others."""
+    os.environ[_RUN] = tempfile.mkdtemp(prefix="geo-o2o-run-")
+
+
+def end_run() -> None:
+    shutil.rmtree(os.environ.pop(_RUN), ignore_errors=True)
+
+
 def _folder() -> Path | None:
-    """Where processes that share one run tell each other; None where there is only one."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return None
-    folder = Path(tempfile.gettempdir()) / f"geo-o2o-run-{run}"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """None where there is only one process."""
+    return Path(os.environ[_RUN]) if "PYTEST_XDIST_WORKER" in os.environ else None
 
 
 def share() -> None:
@@ -43,13 +53,21 @@ def share() -> None:
     fresh = {text: given for text, given in statements.items() if text not in _shared}
     _shared.update(fresh)
     with (folder / f"{own}.statements").open("ab") as out:
-        for item in fresh.items():
-            try:
-                out.write(pickle.dumps(item))
-            except (pickle.PicklingError, TypeError, AttributeError):
-                out.write(pickle.dumps((item[0], None)))
+        for text, given in fresh.items():
+            out.write(pickle.dumps((text, _portable(given))))
     with (folder / f"{own}.done").open("ab") as out:
         out.write(b".")
+
+
+def _portable(given: Any) -> Any:
+    """Parameters that another process can read: the driver's wrappers of bytes as bytes."""
+    if isinstance(given, dict):
+        return {name: _portable(value) for name, value in given.items()}
+    if isinstance(given, list | tuple):
+        return type(given)(_portable(value) for value in given)
+    if isinstance(given, memoryview):
+        return bytes(given)
+    return bytes(given.adapted) if isinstance(given, Binary) else given
 
 
 def gather(tests: int, *, patience_s: float = 600.0) -> None:
