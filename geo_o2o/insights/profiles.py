@@ -24,7 +24,7 @@ from ..releases.models import HeatArea, HeatRelease
 from ..releases.products import ORIGINS, PARTS_OF_DAY, RETURNS, VISITS, Product, variance
 from ..stores.categories import codes_by_id
 from ..supply.queries import stock_of_districts
-from ..supply.service import supply_in
+from ..supply.service import known_since, supply_in
 from . import queries
 from .estimating import Estimate, Part, change, ratio, shares, total
 
@@ -44,7 +44,8 @@ def profile(session: Session, district: District, *, now: datetime) -> dict[str,
     ids = list(districts.with_parts(session, district.id))
     shard_cells = district.shard_cells
     area_km2_ = district.area_m2 / 1e6
-    stores = queries.stores_by_category(session, ids, shard_cells=shard_cells, since=now - timedelta(days=_NEW_D))
+    since = _change_since(session, now)
+    stores = queries.stores_by_category(session, ids, shard_cells=shard_cells, since=since)
     timed, hours = _hours(session, ids, shard_cells, now)
     offers = queries.offers_of(session, ids, shard_cells=shard_cells, now=now)
     count = sum(row.stores for row in stores)
@@ -58,12 +59,18 @@ def profile(session: Session, district: District, *, now: datetime) -> dict[str,
         "offers": {"count": offers.offers, "per_store": round(offers.offers / count, 2) if count else None, "sample": offers.samples > 0},
         "open_hours": {"timed": timed, "share": hours},
         "change": {
-            "since": now - timedelta(days=_NEW_D), "opened": sum(row.opened for row in stores),
-            "closed": queries.closed_since(session, ids, shard_cells=shard_cells, since=now - timedelta(days=_NEW_D)),
+            "since": since, "opened": sum(row.opened for row in stores),
+            "closed": queries.closed_since(session, ids, shard_cells=shard_cells, since=since),
         },
         "demand": demand(session, district, stores=count, now=now),
         "peers": peers(session, district, now=now),
     }  # fmt: skip
+
+
+def _change_since(session: Session, now: datetime) -> datetime:
+    """Four weeks ago, or when the past began to be known: what the first load brought in has not opened."""
+    known = known_since(session)
+    return now if known is None else max(known, now - timedelta(days=_NEW_D))
 
 
 def _by_category(rows: Sequence[Any]) -> list[dict[str, Any]]:

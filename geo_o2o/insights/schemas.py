@@ -73,7 +73,7 @@ class OpenHours(ma.Schema):
 
 
 class ChangeOf(ma.Schema):
-    since = Moment()
+    since = Moment(metadata={"description": "four weeks ago, or when the past of supply began to be known"})
     opened = ma.fields.Integer(metadata={"description": "stores that came into the catalogue"})
     closed = ma.fields.Integer()
 

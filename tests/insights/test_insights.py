@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +24,9 @@ from geo_o2o.insights.sites import Model, Standing, pull_of, score_sites
 from geo_o2o.releases import service as releases
 from geo_o2o.releases.periods import parse_period
 from geo_o2o.releases.products import PRODUCTS, VISITS, variance
+from geo_o2o.stores.models import Store
 from geo_o2o.stores.service import place_again
+from geo_o2o.supply.service import known_since, roll_due
 
 from ..conftest import NOW, Api
 from ..factories import HELSINKI, make_district, make_offer, make_store, make_visits
@@ -118,6 +120,28 @@ def district(session: Session, settings: Settings) -> Any:
         releases.release(session, settings, city, PRODUCTS[product], parse_period("2026-10", "month"), now=NOW)
     session.commit()
     return made
+
+
+def test_what_opened_and_closed_is_counted_from_when_the_past_is_known(planner_api: Api, session: Session, district: Any) -> None:
+    def change_of() -> tuple[Any, int, int]:
+        found = planner_api.get(f"/v1/districts/{district.id}/profile").get_json()["change"]
+        return found["since"], found["opened"], found["closed"]
+
+    assert change_of()[1:] == (0, 0)
+    while roll_due(session, now=utcnow()):
+        pass
+    session.commit()
+    begun = known_since(session)
+    make_store(session, now=utcnow())
+    for store in session.scalars(sa.select(Store).limit(2)):
+        store.status, store.updated_at = "closed", utcnow()
+    session.commit()
+    since, opened, closed = change_of()
+    assert (datetime.fromisoformat(since), opened, closed) == (begun, 1, 2)
+    session.execute(sa.text("/* test */ UPDATE supply_history SET begun_at = now() - interval '90 days'"))
+    session.commit()
+    # All of them came within four weeks.
+    assert change_of()[1:] == (9, 2)
 
 
 def test_a_profile_says_everything_of_a_district(planner_api: Api, district: Any) -> None:

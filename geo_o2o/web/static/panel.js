@@ -3,6 +3,7 @@ import { bars, count, esc, give, lines, percent, week, whiskers } from './charts
 
 const signed = v => `${v >= 0 ? '▲' : '▼'} ${percent(Math.abs(v), 1)}`;
 const trend = one => one ? `<span class="${one.low > 0 ? 'up' : one.high < 0 ? 'down' : 'flat'}">${signed(one.value)}</span> <small>${give(one, v => percent(v, 1))}</small>` : '–';
+const day = moment => new Date(moment).toLocaleDateString('en', { day: 'numeric', month: 'short' });
 const cell = words => `<td>${words}</td>`;
 
 // profiles: one or two; others: districts that can stand beside it.
@@ -25,7 +26,7 @@ function facts(profiles) {
     + row('came back within a month', demand(d => d.returns ? `${percent(d.returns.value)} <small>${give(d.returns, v => percent(v, 1))}</small>` : '<small>not shown</small>'))
     + row('ground that is shown', p => p.demand ? percent(p.demand.shown_share) : '–')
     + row('Stores', p => `${count(p.stores.count)} <small>${count(p.stores.per_km2)} a km²</small>`)
-    + row('opened, closed in 28 days', p => `${p.change.opened}, ${p.change.closed}`)
+    + row(`opened, closed since ${day(profiles[0].change.since)}`, p => `${p.change.opened}, ${p.change.closed}`)
     + row('Offers', p => `${count(p.offers.count)}${p.offers.sample ? ' <small>sample</small>' : ''}`)
     + row('Rating', p => p.ratings.mean ? `${p.ratings.mean.toFixed(2)} <small>of ${count(p.ratings.count)}${p.ratings.sample ? ', sample' : ''}</small>` : '–')
     + '</tbody></table>';
