@@ -159,7 +159,7 @@ def compress(app: flask.Flask) -> None:
         COMPRESS_ALGORITHM=["br", "gzip"],
         COMPRESS_MIMETYPES=["application/json", "application/problem+json", "application/geo+json", "text/html", "text/css", "text/javascript"],
         COMPRESS_BR_LEVEL=4,
-        COMPRESS_LEVEL=5,
+        COMPRESS_LEVEL=4,
         COMPRESS_MIN_SIZE=_SMALLEST_COMPRESSED_BYTES,
         COMPRESS_REGISTER=False,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,14 @@ from ..releases import queries as releases
 from ..releases.models import HeatArea, HeatRelease
 from ..releases.products import PRODUCTS, Product
 from ..releases.service import parse
-from ..supply.rolling import COARSEST, FINEST, Rolled
+from ..supply.rolling import COARSEST, FINEST, Rolled, quotients
 from ..supply.service import finest_for, known_since, open_shares, supply_as_of, supply_in, supply_of_districts, supply_of_districts_as_of
 from .columns import Columns
 
 # Where neither resolution nor zoom is given: as many cells as a screen bears.
 _SCREEN_CELLS = 3_000
+# Planners look at the same cells again and again; a cell takes some 200 bytes.
+_CELLS_REMEMBERED = 1 << 16
 
 
 def supply(session: Session, asked: Mapping[str, Any], *, now: datetime) -> tuple[int, Columns]:
@@ -83,26 +86,30 @@ def _check_known(session: Session, moment: datetime, *, field: str, now: datetim
 
 
 def _places(cells: Sequence[int], crs: Crs) -> dict[str, Sequence[Any]]:
-    middles = [written_point(centre_of(cell), crs) for cell in cells]
-    return {"cell": [to_hex(cell) for cell in cells], "lat": [one["lat"] for one in middles], "lng": [one["lng"] for one in middles]}
+    places = [_place(cell, crs) for cell in cells]
+    return {name: [one[number] for one in places] for number, name in enumerate(("cell", "lat", "lng"))}
+
+
+@lru_cache(maxsize=_CELLS_REMEMBERED)
+def _place(cell: int, crs: Crs) -> tuple[str, float, float]:
+    middle = written_point(centre_of(cell), crs)
+    return to_hex(cell), middle["lat"], middle["lng"]
+
+
+_area_km2 = lru_cache(maxsize=_CELLS_REMEMBERED)(area_km2)
 
 
 def _figures(found: Rolled) -> dict[str, Sequence[Any]]:
     """Densities are by each cell's own true area: cells of one resolution differ by up to a factor of two."""
-    areas = [area_km2(cell) for cell in found.cell.tolist()]
+    areas = np.array([_area_km2(cell) for cell in found.cell.tolist()])
     return {
-        "area_km2": [round(one, 6) for one in areas],
+        "area_km2": areas.round(6).tolist(),
         "stores": found.stores.tolist(),
-        "stores_per_km2": [round(stores / area, 3) for stores, area in zip(found.stores.tolist(), areas, strict=True)],
+        "stores_per_km2": (found.stores / areas).round(3).tolist(),
         "offers": found.offers.tolist(),
-        "rating_mean": _means(found),
+        "rating_mean": quotients(found.rating_sum, found.rating_count),
         "rating_count": found.rating_count.tolist(),
     }
-
-
-def _means(found: Rolled) -> list[float | None]:
-    pairs = zip(found.rating_sum.tolist(), found.rating_count.tolist(), strict=True)
-    return [round(total / count, 3) if count else None for total, count in pairs]
 
 
 def _with_rows_of(found: Rolled, other: Rolled) -> Rolled:
@@ -116,7 +123,7 @@ def _with_rows_of(found: Rolled, other: Rolled) -> Rolled:
 def _changes(found: Rolled, before: Rolled) -> dict[str, Sequence[Any]]:
     rows = {cell: number for number, cell in enumerate(before.cell.tolist())}
     at = [rows.get(cell) for cell in found.cell.tolist()]
-    means = _means(before)
+    means = quotients(before.rating_sum, before.rating_count)
 
     def change(now: Sequence[int], then: Sequence[int]) -> list[int]:
         return [value - (then[row] if row is not None else 0) for value, row in zip(now, at, strict=True)]

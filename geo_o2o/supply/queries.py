@@ -46,18 +46,21 @@ def stale_anywhere(session: Session, *, now: datetime, limit: int) -> Sequence[A
 
 
 # Versions only rise, so their sum is the same only where each of them is.
-_FRESH_SHARDS = """
-SELECT s.shard_cell
-  FROM supply_blocks s
-  JOIN (SELECT shard_cell, sum(version)::bigint AS version FROM cell_versions WHERE shard_cell = ANY(:shard_cells) GROUP BY shard_cell) v
-    ON v.shard_cell = s.shard_cell AND v.version = s.version
- WHERE s.shard_cell = ANY(:shard_cells) AND s.block = s.shard_cell AND (s.good_until IS NULL OR s.good_until > :now)
+_SHARDS = """
+SELECT v.shard_cell, coalesce(s.version = v.version AND (s.good_until IS NULL OR s.good_until > :now), false) AS fresh
+  FROM (SELECT shard_cell, sum(version)::bigint AS version FROM cell_versions WHERE shard_cell = ANY(:shard_cells) GROUP BY shard_cell) v
+  LEFT JOIN supply_blocks s ON s.shard_cell = v.shard_cell AND s.block = v.shard_cell AND s.shard_cell = ANY(:shard_cells)
+ ORDER BY v.shard_cell
 """
 
 
-def fresh_shards(session: Session, *, shard_cells: Sequence[int], now: datetime) -> list[int]:
-    """Those of some shards whose own rows are made from the present versions of all their blocks."""
-    return list(session.scalars(sa.text(_FRESH_SHARDS), {"shard_cells": list(shard_cells), "now": now}))
+def fresh_and_stale(session: Session, *, shard_cells: Sequence[int], now: datetime) -> tuple[list[int], list[int]]:
+    """Of some shards those whose own rows are made from the present versions of all their blocks, and those whose are not.
+
+    Those that never held anything are neither.
+    """
+    rows = session.execute(sa.text(_SHARDS), {"shard_cells": list(shard_cells), "now": now}).all()
+    return [row.shard_cell for row in rows if row.fresh], [row.shard_cell for row in rows if not row.fresh]
 
 
 _STALE_SHARDS = """

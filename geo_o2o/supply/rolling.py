@@ -127,6 +127,12 @@ def open_stores(rolled: Rolled, open_ids: Collection[int]) -> Ints:
     return _totals(rolled.hours[:, 0], rolled.hours[:, 2] * is_open, len(rolled))
 
 
+def quotients(sums: Ints, counts: Ints) -> list[float | None]:
+    """Means or shares of rows, to three places; None where nothing is counted."""
+    found = (sums / np.maximum(counts, 1)).round(3).tolist()
+    return [one if count else None for one, count in zip(found, counts.tolist(), strict=True)]
+
+
 def _roll(stock: Stock, resolution: int, chosen: Ints, kinds: Ints) -> Rolled:
     """chosen: numbers of rows, which may come more than once; kinds: as what each of them counts."""
     ones, hours = np.ones(len(chosen), dtype=np.int64), stock.hours[chosen]

@@ -15,7 +15,22 @@ from ..geo.cells import SHARD_RESOLUTION, parents, shard_cells_of_bounds
 from ..geo.shapes import bounds_of
 from ..stores.categories import tree, with_ancestors, with_descendants
 from . import queries
-from .rolling import ALL, COARSEST, FINEST, ROLLED, ROLLED_OF_SHARDS, Ints, Rolled, coarsen, merge, open_stores, roll, roll_by_category, within
+from .rolling import (
+    ALL,
+    COARSEST,
+    FINEST,
+    ROLLED,
+    ROLLED_OF_SHARDS,
+    Ints,
+    Rolled,
+    coarsen,
+    merge,
+    open_stores,
+    quotients,
+    roll,
+    roll_by_category,
+    within,
+)
 
 # What one batch of the worker rolls up in one transaction.
 _BLOCKS_PER_BATCH, _SHARDS_PER_BATCH = 200, 20
@@ -54,9 +69,8 @@ def supply_in(session: Session, area: MultiPolygon, *, resolution: int, category
     category_id, category_ids = (ALL, None) if category is None else (tree()[category].id, with_descendants(category))
     parts = []
     if resolution in ROLLED_OF_SHARDS:
-        fresh = queries.fresh_shards(session, shard_cells=shard_cells, now=now)
+        fresh, shard_cells = queries.fresh_and_stale(session, shard_cells=shard_cells, now=now)
         parts.append(queries.rolled_cells(session, shard_cells=fresh, blocks=fresh, without=[], resolution=resolution, category_id=category_id))
-        shard_cells = sorted(set(shard_cells) - set(fresh))
     if shard_cells:
         blocks, finer = _blocks_of(cells, resolution), max(resolution, ROLLED[0])
         stale = [row.block for row in queries.stale_blocks(session, shard_cells=shard_cells, blocks=blocks, now=now)]
@@ -104,8 +118,7 @@ def known_since(session: Session) -> datetime | None:
 def open_shares(session: Session, rolled: Rolled, *, at: datetime) -> list[float | None]:
     """Of each row the share of stores that are open at a moment, among those whose hours are known; None where none are."""
     ids = np.unique(rolled.hours[:, 1]).tolist() if len(rolled.hours) else []
-    is_open = open_stores(rolled, queries.open_hours(session, ids, at=at))
-    return [round(number / timed, 3) if timed else None for number, timed in zip(is_open.tolist(), rolled.timed.tolist(), strict=True)]
+    return quotients(open_stores(rolled, queries.open_hours(session, ids, at=at)), rolled.timed)
 
 
 def finest_for(area: MultiPolygon, *, most: int) -> int:
