@@ -12,6 +12,7 @@ from flask import Blueprint, Response, render_template, request
 from ..auth.access import public
 from ..errors import NotFound
 from ..http import unless_known
+from .words import LANGUAGES, language_of, words
 
 _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"
@@ -36,6 +37,13 @@ def planner() -> Response:
     return _page("planner.html")
 
 
+@blueprint.get("/verify")
+@public
+def verify() -> Response:
+    """The auditor's check of a receipt: all of it happens in the browser."""
+    return _page("verify.html")
+
+
 @blueprint.get("/static/<path:name>")
 @public
 def static_file(name: str) -> Response:
@@ -51,7 +59,12 @@ def static_file(name: str) -> Response:
 
 
 def _page(template: str) -> Response:
-    response = Response(render_template(template), content_type="text/html; charset=utf-8")
+    language = language_of(request.args.get("lang"), [tag for tag, _ in request.accept_languages])
+    known = words(language)
+    text = render_template(template, language=language, languages=LANGUAGES, words=dict(known), _=lambda text: known.get(text, text))
+    response = Response(text, content_type="text/html; charset=utf-8")
+    response.headers["Vary"] = "Accept-Language"
+    response.headers["Content-Language"] = language
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-cache"

@@ -24,6 +24,7 @@ _MOST_BYTES = 100_000
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64
 # Beyond these a reader whose numbers are doubles would read another number.
 _LARGEST = 2**53 - 1
+_DEEPEST = 50
 
 
 class BadJws(ValueError):
@@ -125,15 +126,18 @@ def canonical(value: Any) -> bytes:
         raise BadJws("half a character is no text") from failure
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, depth: int = 0) -> None:
+    # As deep as any reader goes, so that all of them agree.
+    if depth > _DEEPEST:
+        raise BadJws(f"nothing is nested deeper than {_DEEPEST} here")
     if isinstance(value, dict):
         for name, one in value.items():
             if not isinstance(name, str) or not name.isascii():
                 raise BadJws("names are ASCII here")
-            _check(one)
+            _check(one, depth + 1)
     elif isinstance(value, list):
         for one in value:
-            _check(one)
+            _check(one, depth + 1)
     elif isinstance(value, bool) or value is None or isinstance(value, str):
         pass
     elif not isinstance(value, int) or abs(value) > _LARGEST:
