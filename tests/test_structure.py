@@ -146,6 +146,7 @@ def test_only_operations_documentation_and_what_proves_receipts_are_public(app: 
     assert public == {
         "/",
         "/planner",
+        "/verify",
         "/static/<path:name>",
         "/health/live",
         "/health/ready",

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from importlib import resources
 
 from babel import Locale, UnknownLocaleError
 from babel.messages.pofile import read_po
 
-_FOLDER = Path(__file__).parent / "locale"
 # By the name that HTML has for a language; as its readers call it.
 LANGUAGES = {"en": "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", "fi": "Suomi"}
 _TRADITIONAL = frozenset({"TW", "HK", "MO"})
@@ -32,7 +31,7 @@ def _known(tag: str) -> str | None:
         return None
     if locale.language != "zh":
         return locale.language if locale.language in LANGUAGES else None
-    return "zh-Hant" if locale.script == "Hant" or locale.territory in _TRADITIONAL else "zh-Hans"
+    return "zh-Hant" if "hant" in tag.lower() or locale.territory in _TRADITIONAL else "zh-Hans"
 
 
 @cache
@@ -40,5 +39,5 @@ def words(language: str) -> Mapping[str, str]:
     """English to the language. Empty for English."""
     if language == "en":
         return {}
-    with (_FOLDER / f"{language}.po").open("rb") as file:
+    with resources.files(__package__).joinpath("locale", f"{language}.po").open("rb") as file:
         return {str(one.id): str(one.string) for one in read_po(file, locale=language.replace("-", "_")) if one.id and one.string}

@@ -28,6 +28,8 @@ from geo_o2o.insights.proposing import Shape
 from geo_o2o.insights.service import propose_districts
 from geo_o2o.ops.invented import Invented, invent_visits
 
+# A fixture for whoever asks for it by name.
+from ..client.test_whole_way import running as running
 from ..conftest import FIXTURES, own_port
 from ..ops.test_service import get, wait_for
 
@@ -42,6 +44,13 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 IDLE = "() => document.querySelector('#map')?.dataset.state === 'idle'"
+
+
+def pictures() -> Path:
+    """Where pictures of a run are kept for whoever wants to look."""
+    folder = Path(tempfile.gettempdir()) / "geo-o2o-pictures"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
 
     def go(path: str, *, width: int = 1_200, height: int = 800, scheme: str = "light", quiet: bool = True, **more: Any) -> Page:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", locale="en-GB", **more
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **{"locale": "en-GB", **more}
         )
         contexts.append(context)
         page = context.new_page()

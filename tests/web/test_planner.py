@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from .conftest import Site, settle
+from .conftest import Site, pictures, settle
 
 Open = Callable[..., Page]
 
@@ -48,7 +47,7 @@ def test_the_map_shows_the_release_and_says_what_it_does_not_show(open_planner: 
     names = page.evaluate("() => window.plannerMap.queryRenderedFeatures({ layers: ['road-names'] }).map(f => f.properties.name)")
     assert "Eteläesplanadi" in names
     assert "OpenStreetMap" in page.locator(".maplibregl-ctrl-attrib").inner_text()
-    page.screenshot(path=str(_pictures() / "planner-light.png"))
+    page.screenshot(path=str(pictures() / "planner-light.png"))
 
 
 def test_a_hexagon_tells_its_value_with_its_interval(open_planner: Open) -> None:
@@ -107,7 +106,7 @@ def test_a_district_opens_its_profile_and_a_second_one_stands_beside_it(open_pla
     expect(detail.locator("h2")).to_have_count(2)
     expect(page.locator(".d[aria-pressed=true]")).to_have_count(2)
     settle(page)
-    page.screenshot(path=str(_pictures() / "planner-compare.png"))
+    page.screenshot(path=str(pictures() / "planner-compare.png"))
     first.click()
     expect(page.locator(".d[aria-pressed=true]")).to_have_count(1)
 
@@ -169,7 +168,7 @@ def test_everybody_can_use_it(open_planner: Open, width: int, height: int, schem
     page.locator(".d").first.click()
     expect(page.locator("#detail h2")).to_be_visible()
     settle(page)
-    page.screenshot(path=str(_pictures() / f"planner-{scheme}-{width}.png"))
+    page.screenshot(path=str(pictures() / f"planner-{scheme}-{width}.png"))
     found = Axe().run(page)
     serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
     assert not serious, json.dumps([(one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in serious], indent=1)
@@ -210,10 +209,3 @@ def test_who_has_no_planner_s_key_is_asked_for_one(open_page: Open, site: Site) 
     page.fill("#key", site.planner)
     page.locator(".go").click()
     expect(page.locator("#sub")).to_have_text("Helsinki")
-
-
-def _pictures() -> Path:
-    """Where pictures of a run are kept for whoever wants to look."""
-    folder = Path(tempfile.gettempdir()) / "geo-o2o-pictures"
-    folder.mkdir(exist_ok=True)
-    return folder

@@ -5,7 +5,7 @@ import { MOST_FILE_BYTES, parseVisit } from './verify/file.js';
 import { parseCheckpoint } from './verify/note.js';
 import { BadPolicy, parsePolicy } from './verify/policy.js';
 import { saidOf, verify } from './verify/receipt.js';
-import { language, t } from './words.js';
+import { language, spoken, t } from './words.js';
 
 const $ = id => document.getElementById(id);
 const LEVELS = [
@@ -97,9 +97,14 @@ function say(kind, sign, title, words, ...rest) {
 
 function refused(failure, asked) {
   const [title, why] = failure instanceof Refused ? [t('Refused'), t('This receipt is not to be believed.')] : [t('Not checked'), t('It could not be checked.')];
-  const own = failure instanceof Refused || failure instanceof BadPolicy;
-  const reason = element('p', own ? { lang: 'en', id: 'reason' } : { id: 'reason' }, failure.message);
+  const reason = sentence('p', failure.message);
+  reason.id = 'reason';
   say('bad', '✕', title, why, element('h3', {}, t('Why')), reason, ...questions(asked));
+}
+
+function sentence(name, text) {
+  const [words, lang] = spoken(text);
+  return element(name, { lang }, words);
 }
 
 const instant = ms => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(ms) + ' UTC';
@@ -122,7 +127,7 @@ function believed(one, asked) {
   const signers = one.signed_by.map(by => element('li', {}, `${WHO[by.who]} `, key(by.key), ...(by.at_s === undefined ? [] : [element('small', {}, ` ${instant(by.at_s * 1000)}`)])));
   say('good', '✓', t('Signatures and proofs are right'), t('Level {level}: {name}. Read below who says so, and what was not checked.', { level: one.level, name: NAMES[one.level] }),
     facts, element('h3', {}, t('Signed by')), element('ul', { id: 'signers' }, ...signers),
-    element('h3', {}, t('Not checked')), element('ul', { id: 'unchecked', lang: 'en' }, ...one.not_checked.map(text => element('li', {}, text))), ...questions(asked));
+    element('h3', {}, t('Not checked')), element('ul', { id: 'unchecked' }, ...one.not_checked.map(text => sentence('li', text))), ...questions(asked));
 }
 
 function questions(asked) {

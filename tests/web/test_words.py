@@ -1,0 +1,46 @@
+"""Message catalogues: every word of every page in every language, and none that nobody says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from geo_o2o.web.words import LANGUAGES, language_of, words
+
+WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
+VERIFIER = [WEB / "static" / "verify" / name for name in ("receipt.js", "policy.js", "file.js", "jws.js", "merkle.js")]
+_SAID = re.compile(r"""\b(?:t|_)\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
+
+
+def said() -> set[str]:
+    """What the pages that are translated say by themselves."""
+    texts = [(WEB / "templates" / "verify.html").read_text(), (WEB / "static" / "verify.js").read_text()]
+    return {match[1] or match[2] for text in texts for match in _SAID.finditer(text)}
+
+
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if one != "en"])
+def test_every_word_is_known_and_none_is_left_over(language: str) -> None:
+    known = words(language)
+    assert said() <= known.keys(), said() - known.keys()
+    # The rest are sentences of the verifier: every part of one, between what is filled in, stands in its files.
+    spoken = "".join(path.read_text() for path in VERIFIER).replace("\\`", "`")
+    rest = known.keys() - said()
+    assert [text for text in rest if not all(part in spoken for part in re.split(r"\{\w+\}|(?=, and its code)", text))] == []
+    assert len(rest) > 15
+    for text, other in known.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", other)), text
+        assert other != text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accepted", "language"),
+    [
+        (None, [], "en"), (None, ["de", "fr"], "en"), ("fi", ["zh-CN"], "fi"), ("xx", ["fi-FI"], "fi"), (None, ["zh-CN"], "zh-Hans"), (None, ["zh"], "zh-Hans"),
+        (None, ["zh-TW"], "zh-Hant"), (None, ["zh-HK"], "zh-Hant"), (None, ["zh-Hant-CN"], "zh-Hant"), (None, ["zh-SG"], "zh-Hans"), (None, ["de", "fi", "en"], "fi"),
+        (None, ["*", "!", "x" * 500], "en"), ("", ["en-US", "fi"], "en"), ("../fi", [], "en"),
+    ],
+)  # fmt: skip
+def test_the_language_is_that_of_the_reader(wanted: str | None, accepted: list[str], language: str) -> None:
+    assert language_of(wanted, accepted) == language
