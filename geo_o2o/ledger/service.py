@@ -293,11 +293,10 @@ def publish(session: Session, log: Log, *, now: datetime) -> int:
 
     The session sees only what is committed, because nothing else may leave. Returns how many entries are shown for the first time.
     """
-    newest, state = queries.newest_checkpoint(session, log.shard), queries.find_state(session, log.shard)
-    if newest is None or state is None:
-        return 0
     with log.folder.locked():
-        if _frozen(session, log, state):
+        # Read behind the lock: while it was waited for, another may have published further than was known before.
+        newest, state = queries.newest_checkpoint(session, log.shard), queries.find_state(session, log.shard)
+        if newest is None or state is None or _frozen(session, log, state):
             return 0
         shown = log.folder.published()
         before = shown.size if shown else 0

@@ -60,7 +60,7 @@ def static_file(name: str) -> Response:
 
 def _page(template: str) -> Response:
     language = language_of(request.args.get("lang"), [tag for tag, _ in request.accept_languages])
-    known = words(language)
+    known = words(template.removesuffix(".html"), language)
     text = render_template(template, language=language, languages=LANGUAGES, words=dict(known), _=lambda text: known.get(text, text))
     response = Response(text, content_type="text/html; charset=utf-8")
     response.headers["Vary"] = "Accept-Language"

@@ -35,9 +35,9 @@ def _known(tag: str) -> str | None:
 
 
 @cache
-def words(language: str) -> Mapping[str, str]:
-    """English to the language. Empty for English."""
+def words(page: str, language: str) -> Mapping[str, str]:
+    """Of one page (`verify`): English to the language. Empty for English."""
     if language == "en":
         return {}
-    with resources.files(__package__).joinpath("locale", f"{language}.po").open("rb") as file:
+    with resources.files(__package__).joinpath("locale", f"{page}.{language}.po").open("rb") as file:
         return {str(one.id): str(one.string) for one in read_po(file, locale=language.replace("-", "_")) if one.id and one.string}

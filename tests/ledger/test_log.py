@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,40 @@ def test_two_sequencers_do_not_meet(own: tuple[Database, Settings, Log]) -> None
     with database.write() as session:
         assert sequence(session, log) == 0
         assert publish(session, log, now=NOW) == 9
+
+
+def test_who_waited_for_another_publisher_does_not_take_its_work_for_a_lost_past(
+    own: tuple[Database, Settings, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers: one waits at the door of the folder while the other publishes further than the first had seen."""
+    database, _, log = own
+    grow(database, log, range(3))
+    door, waits = log.folder.locked, threading.Event()
+
+    @contextmanager
+    def announced() -> Iterator[None]:
+        waits.set()
+        with door():
+            yield
+
+    def wait_and_publish() -> None:
+        with database.write() as session:
+            publish(session, log, now=NOW)
+
+    with door():
+        monkeypatch.setattr(type(log.folder), "locked", lambda folder: announced())
+        waiting = threading.Thread(target=wait_and_publish)
+        waiting.start()
+        assert waits.wait(5)
+        # The one that is inside.
+        monkeypatch.setattr(type(log.folder), "locked", lambda folder: nullcontext())
+        grow(database, log, range(3, 9))
+    waiting.join(5)
+    with database.read() as session:
+        state = queries.find_state(session, SHARD)
+        assert state is not None
+        assert (state.size, state.frozen) == (9, False)
+    assert audited(log, key_of(database)).size == 9
 
 
 def test_nothing_leaves_that_was_not_committed(own: tuple[Database, Settings, Log]) -> None:

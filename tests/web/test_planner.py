@@ -13,6 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from geo_o2o.web.words import words
+
 from .conftest import Site, pictures, settle
 
 Open = Callable[..., Page]
@@ -91,7 +93,7 @@ def test_a_district_opens_its_profile_and_a_second_one_stands_beside_it(open_pla
     first.click()
     detail = page.locator("#detail")
     expect(detail.locator("h2")).to_have_text(name)
-    for words in (
+    for said in (
         "Visits a week",
         " to ",
         "came back within a month",
@@ -100,7 +102,7 @@ def test_a_district_opens_its_profile_and_a_second_one_stands_beside_it(open_pla
         "Districts like it",
         "parts of the day are released no finer",
     ):
-        expect(detail).to_contain_text(words)
+        expect(detail).to_contain_text(said)
     assert detail.locator("svg.chart").count() >= 4
     page.select_option("#beside", index=1)
     expect(detail.locator("h2")).to_have_count(2)
@@ -173,6 +175,24 @@ def test_everybody_can_use_it(open_planner: Open, width: int, height: int, schem
     serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
     assert not serious, json.dumps([(one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in serious], indent=1)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(("language", "locale", "width"), [("zh-Hans", "zh-CN", 1_200), ("zh-Hant", "zh-TW", 1_200), ("fi", "fi-FI", 390)])
+def test_the_page_speaks_the_language_of_its_reader(open_planner: Open, language: str, locale: str, width: int) -> None:
+    known = words("planner", language)
+    page = open_planner(locale=locale, width=width)
+    assert page.locator("html").get_attribute("lang") == language
+    expect(page.locator("h1")).to_have_text(known["Districts and heat"])
+    expect(page.locator("#legend-title")).to_have_text(known["People a week, per cell"])
+    expect(page.locator("#kpis")).to_contain_text(known["People this week"])
+    page.locator(".d").first.click()
+    expect(page.locator("#detail")).to_contain_text(known["came back within a month"])
+    expect(page.locator("#detail")).to_contain_text({"zh-Hans": "餐厅", "zh-Hant": "餐廳", "fi": "Ravintola"}[language])
+    # What is English in all of it: names of places and of whom the data is, and nothing that is translated.
+    text = page.locator("body").inner_text()
+    assert [english for english in known if len(english) > 12 and "{" not in english and english in text] == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    page.screenshot(path=str(pictures() / f"planner-{language}.png"))
 
 
 def test_the_theme_changes_in_place(open_planner: Open) -> None:

@@ -42,15 +42,18 @@ def test_there_is_nothing_else(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code in (404, 400)
 
 
-def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing_inline(client: FlaskClient) -> None:
-    response = client.get("/planner")
+@pytest.mark.parametrize("path", ["/planner", "/verify", "/verify?lang=zh-Hant", "/planner?lang=%3Cscript%3E"])
+def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing_inline(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
     assert response.headers["Content-Security-Policy"] == POLICY
     assert "unsafe" not in POLICY
     assert "http" not in POLICY
     page = response.text
     assert " style=" not in page
     assert " onclick=" not in page
-    assert page.count("<script") == page.count('<script type="module" src="/static/')
+    # One script, and its words, which are data.
+    assert page.count("<script") == page.count('<script type="module" src="/static/') + page.count('<script type="application/json" id="words">') == 2
+    assert response.headers["Vary"] == "Accept-Language"
 
 
 def test_what_others_wrote_is_what_was_recorded() -> None:

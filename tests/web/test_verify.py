@@ -142,7 +142,7 @@ def test_a_receipt_is_explained(open_page: Callable[..., Page], kept: Path, sche
 @pytest.mark.parametrize("language", ["zh-Hans", "zh-Hant", "fi"])
 def test_the_page_speaks_the_language_of_its_reader(open_page: Callable[..., Page], kept: Path, language: str) -> None:
     page = open_page("/verify", locale={"zh-Hans": "zh-CN", "zh-Hant": "zh-TW", "fi": "fi-FI"}[language], width=390)
-    known = words(language)
+    known = words("verify", language)
     expect(page.locator("h1")).to_have_text(known["Check a receipt of a visit"])
     assert page.locator("html").get_attribute("lang") == language
     assert check(page, kept) == "good"

@@ -4,13 +4,15 @@ import { ask, headers, json, keepKey, forgetKey, takeKey } from './api.js';
 import { count, esc, lines, percent } from './charts.js';
 import { hatch, hexColour, makeStyle } from './mapstyle.js';
 import { panel } from './panel.js';
+import { language, t } from './words.js';
 
 const $ = id => document.getElementById(id);
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 const DEMAND = { visits: 'week', day_parts: 'month', returns: 'month', origins: 'month' };
 const PARTS = { day_parts: ['morning', 'midday', 'afternoon', 'evening'] };
-const TITLES = { visits: 'People a week, per cell', day_parts: 'People a month in this part of the day, per cell', returns: 'Share of people who came back', origins: 'People a month from elsewhere, per cell',
-  stores: 'Stores per cell', offers: 'Offers per cell', rating: 'Mean rating', open: 'Share of stores open now' };
+const TITLES = { visits: t('People a week, per cell'), day_parts: t('People a month in this part of the day, per cell'), returns: t('Share of people who came back'), origins: t('People a month from elsewhere, per cell'),
+  stores: t('Stores per cell'), offers: t('Offers per cell'), rating: t('Mean rating'), open: t('Share of stores open now') };
+const PART_NAMES = { morning: t('morning'), midday: t('midday'), afternoon: t('afternoon'), evening: t('evening') };
 const FIXED = { rating: [1, 3, 3.4, 3.7, 4, 4.3, 4.6], open: [.001, .15, .3, .45, .6, .75, .9], returns: [.001, .1, .2, .3, .4, .5, .6] };
 const NONE = { type: 'FeatureCollection', features: [] };
 const state = { theme: localStorage.getItem('theme') || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'), layer: 'visits', part: 0, period: -1, periods: [], city: null, releases: [],
@@ -28,7 +30,7 @@ async function start() {
   } catch (problem) {
     if (problem.status !== 401 && problem.status !== 403) return trouble(problem);
     forgetKey();
-    return signIn('This key is not known here, or is no planner’s.');
+    return signIn(t('This key is not known here, or is no planner’s.'));
   }
   state.city = found.cities[0] ?? null;
   state.releases = found.items.filter(one => one.city === state.city?.name);
@@ -36,7 +38,7 @@ async function start() {
     state.layer = $('layer').value = 'stores';
     document.querySelectorAll('#layer option').forEach(option => { option.disabled = option.value in DEMAND; });
   }
-  $('sub').textContent = state.city?.title ?? 'No city’s visits are released here';
+  $('sub').textContent = state.city?.title ?? t('No city’s visits are released here');
   $('sample').hidden = !state.releases.some(one => one.sample);
   const bounds = state.city?.bbox ?? await anywhere();
   drawMap(bounds);
@@ -64,7 +66,7 @@ function trouble(problem) {
 
 function drawMap(bounds) {
   if (!document.createElement('canvas').getContext('webgl2')) {
-    trouble(new Error('This browser cannot draw the map (WebGL 2 is missing); the districts and the downloads work all the same.'));
+    trouble(new Error(t('This browser cannot draw the map (WebGL 2 is missing); the districts and the downloads work all the same.')));
     $('map').dataset.state = 'idle';
     return;
   }
@@ -74,7 +76,8 @@ function drawMap(bounds) {
     container: 'map', style: style(), bounds: [[west, south], [east, north]], fitBoundsOptions: { padding: room() }, minZoom: 4, maxZoom: 18, fadeDuration: still ? 0 : 200,
     attributionControl: false, dragRotate: false, pitchWithRotate: false, canvasContextAttributes: { preserveDrawingBuffer: true },
     transformRequest: url => url.startsWith(`${location.origin}/v1/`) ? { url, headers: headers() } : { url },
-    locale: { 'Map.Title': 'Map of hexagons. Arrow keys move it, plus and minus zoom, Enter reads the hexagon in the middle.' },
+    locale: { 'Map.Title': t('Map of hexagons. Arrow keys move it, plus and minus zoom, Enter reads the hexagon in the middle.'),
+      'NavigationControl.ZoomIn': t('Zoom in'), 'NavigationControl.ZoomOut': t('Zoom out') },
   });
   map.touchZoomRotate.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
@@ -119,7 +122,6 @@ $('theme').onclick = () => {
   state.theme = state.theme === 'dark' ? 'light' : 'dark';
   localStorage.setItem('theme', state.theme);
   document.documentElement.dataset.theme = state.theme;
-  $('theme').setAttribute('aria-label', `Switch to the ${state.theme === 'dark' ? 'light' : 'dark'} theme`);
   if (!map) return;
   map.setStyle(style(), { diff: false });
 };
@@ -170,7 +172,7 @@ const fetched = period => {
 };
 
 async function released() {
-  if (!state.periods.length) throw new Error(`Nothing is released yet: a ${DEMAND[state.layer]} is released once, two days after its end.`);
+  if (!state.periods.length) throw new Error(DEMAND[state.layer] === 'week' ? t('Nothing is released yet: a week is released once, two days after its end.') : t('Nothing is released yet: a month is released once, two days after its end.'));
   return fetched(state.periods[state.period]);
 }
 
@@ -219,33 +221,34 @@ function periods() {
 }
 
 $('layer').onchange = () => { state.layer = $('layer').value; stop(); show(); };
-$('parts').innerHTML = PARTS.day_parts.map((name, i) => `<label><input type="radio" name="part" value="${i}"${i ? '' : ' checked'}><span>${name}</span></label>`).join('');
+$('parts').innerHTML = PARTS.day_parts.map((name, i) => `<label><input type="radio" name="part" value="${i}"${i ? '' : ' checked'}><span>${PART_NAMES[name]}</span></label>`).join('');
 $('parts').onchange = event => { state.part = Number(event.target.value); show(); };
 $('period').oninput = () => { state.period = Number($('period').value); show(); };
 let playing = 0;
-function stop() { clearInterval(playing); playing = 0; $('play').setAttribute('aria-label', 'Play through the periods'); $('play').innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'; }
+function stop() { clearInterval(playing); playing = 0; $('play').setAttribute('aria-label', t('Play through the periods')); $('play').innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'; }
 $('play').onclick = () => {
   if (playing) return stop();
-  $('play').setAttribute('aria-label', 'Pause');
+  $('play').setAttribute('aria-label', t('Pause'));
   $('play').innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 5h4v14H7zm6 0h4v14h-4z"/></svg>';
   playing = setInterval(() => { state.period = (state.period + 1) % state.periods.length; show(); }, 900);
 };
 
 // --- what it says --------------------------------------------------------------------------------------------------------------------
 
-const written = v => FIXED[state.layer] ? (state.layer === 'rating' ? v.toFixed(1) : percent(v)) : count(v);
+const decimal = (n, digits) => n.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const written = v => FIXED[state.layer] ? (state.layer === 'rating' ? decimal(v, 1) : percent(v)) : count(v);
 
 function legend() {
   $('legend-title').textContent = TITLES[state.layer];
-  const hidden = state.layer in DEMAND ? '<p class="unshown"><i></i>not shown: fewer than 20 people, or too few to tell</p>' : '';
+  const hidden = state.layer in DEMAND ? `<p class="unshown"><i></i>${t('not shown: fewer than 20 people, or too few to tell')}</p>` : '';
   $('swatches').innerHTML = state.breaks.map((least, i) => `<div class="sw"><i class="c${i}"></i>${i || !FIXED[state.layer] || state.layer === 'rating' ? written(least) : '&gt;0'}${i === 6 ? '+' : ''}</div>`).join('') + hidden;
 }
 
 function dated(period) {
-  if (!period.includes('W')) return new Date(`${period}-15T12:00Z`).toLocaleDateString('en', { month: 'long', year: 'numeric' });
+  if (!period.includes('W')) return new Date(`${period}-15T12:00Z`).toLocaleDateString(language, { month: 'long', year: 'numeric' });
   const [year, week] = period.split('-W').map(Number), fourth = new Date(Date.UTC(year, 0, 4));
   const monday = new Date(fourth.getTime() + 864e5 * (7 * (week - 1) - (fourth.getUTCDay() + 6) % 7));
-  return `Week of ${monday.toLocaleDateString('en', { day: 'numeric', month: 'short', timeZone: 'UTC' })}`;
+  return t('Week of {day}', { day: monday.toLocaleDateString(language, { day: 'numeric', month: 'short', timeZone: 'UTC' }) });
 }
 
 function figures() {
@@ -254,14 +257,14 @@ function figures() {
     const period = state.periods[state.period], year = state.city.spent.find(one => one.year === Number(period.slice(0, 4))), margin = shown.length ? Math.round(1.96 * 1.414 * state.about.terms.scale * Math.sqrt(shown.length)) : 0;
     const total = state.layer === 'returns' ? null : shown.reduce((sum, f) => sum + f.properties.shown, 0);
     $('when').textContent = dated(period);
-    $('whensub').textContent = total === null ? `${shown.length} cells` : `${count(total)} ± ${count(margin)} people`;
+    $('whensub').textContent = total === null ? t('{count} cells', { count: shown.length }) : t('{count} ± {margin} people', { count: count(total), margin: count(margin) });
     $('period').setAttribute('aria-valuetext', `${dated(period)}, ${$('whensub').textContent}`);
-    $('kpis').innerHTML = `<div><dt>${DEMAND[state.layer] === 'week' ? 'People this week' : 'People this month'}</dt><dd>${total === null ? '–' : count(total)}<small>${total === null ? '' : `± ${count(margin)}, counted per cell`}</small></dd></div>`
-      + `<div><dt>Cells shown</dt><dd>${shown.length}<small>${hidden.length} areas not shown</small></dd></div><div><dt>Privacy spent ${year?.year ?? ''}</dt><dd>ε ${year ? count(year.epsilon) : '–'}<small>of ${year?.limit ?? '–'} a year</small></dd></div>`;
+    $('kpis').innerHTML = `<div><dt>${DEMAND[state.layer] === 'week' ? t('People this week') : t('People this month')}</dt><dd>${total === null ? '–' : count(total)}<small>${total === null ? '' : t('± {margin}, counted per cell', { margin: count(margin) })}</small></dd></div>`
+      + `<div><dt>${t('Cells shown')}</dt><dd>${shown.length}<small>${t('{count} areas not shown', { count: hidden.length })}</small></dd></div><div><dt>${t('Privacy spent {year}', { year: year?.year ?? '' })}</dt><dd>ε ${year ? count(year.epsilon) : '–'}<small>${t('of {limit} a year', { limit: year?.limit ?? '–' })}</small></dd></div>`;
     timeBars();
   } else {
     const sum = name => shown.reduce((total, f) => total + (f.properties[name] ?? 0), 0);
-    $('kpis').innerHTML = state.about?.features ? `<div><dt>Stores in view</dt><dd>${count(sum('stores'))}<small>live and exact</small></dd></div><div><dt>Offers</dt><dd>${count(sum('offers'))}<small>that hold now</small></dd></div><div><dt>Cells</dt><dd>${count(shown.length)}<small>resolution ${state.about.resolution}</small></dd></div>` : '';
+    $('kpis').innerHTML = state.about?.features ? `<div><dt>${t('Stores in view')}</dt><dd>${count(sum('stores'))}<small>${t('live and exact')}</small></dd></div><div><dt>${t('Offers')}</dt><dd>${count(sum('offers'))}<small>${t('that hold now')}</small></dd></div><div><dt>${t('Cells')}</dt><dd>${count(shown.length)}<small>${t('resolution {resolution}', state.about)}</small></dd></div>` : '';
   }
 }
 
@@ -292,15 +295,24 @@ function select(feature, point) {
   if (feature) tip(feature.properties, point); else $('tip').hidden = true;
 }
 
+// What a cell holds, in a few words.
+function stock(one) {
+  return [
+    t('{count} offers', { count: count(one.offers) }),
+    one.rating_mean ? t('rating {mean} of {count}', { mean: decimal(one.rating_mean, 2), count: count(one.rating_count) }) : t('no rating'),
+    ...(one.open_share === null || one.open_share === undefined ? [] : [t('{share} open', { share: percent(one.open_share) })]), ...(one.sample ? [t('sample')] : []),
+  ];
+}
+
 function tip(p, point) {
   const one = state.cells.features.find(f => f.properties.cell === p.cell)?.properties ?? p;
   let words;
-  if (one.hidden) words = '<b>Not shown</b><div class="m">fewer than 20 people, or too few to tell from the noise that protects them</div>';
-  else if (state.layer === 'returns') words = `<b class="num">${percent(one.shown)}</b> <span class="m">came on two days or more</span><div class="m">between ${percent(one.low)} and ${percent(one.high)}, with 95 %</div>`;
-  else if (state.layer in DEMAND) words = `<b class="num">${count(one.shown || 0)}</b> <span class="m">people</span><div class="m">between ${count(one.low)} and ${count(one.high)}, with 95 %</div>`;
-  else words = `<b class="num">${count(one.stores)}</b> <span class="m">stores</span><div class="m">${count(one.offers)} offers, rating ${one.rating_mean ? `${one.rating_mean.toFixed(2)} of ${count(one.rating_count)}` : 'none'}${one.open_share === null || one.open_share === undefined ? '' : `, ${percent(one.open_share)} open`}${one.sample ? ' (sample)' : ''}</div>`;
+  if (one.hidden) words = `<b>${t('Not shown')}</b><div class="m">${t('fewer than 20 people, or too few to tell from the noise that protects them')}</div>`;
+  else if (state.layer === 'returns') words = `<b class="num">${percent(one.shown)}</b> <span class="m">${t('came on two days or more')}</span><div class="m">${t('between {low} and {high}, with 95 %', { low: percent(one.low), high: percent(one.high) })}</div>`;
+  else if (state.layer in DEMAND) words = `<b class="num">${count(one.shown || 0)}</b> <span class="m">${t('people')}</span><div class="m">${t('between {low} and {high}, with 95 %', { low: count(one.low), high: count(one.high) })}</div>`;
+  else words = `<b class="num">${count(one.stores)}</b> <span class="m">${t('stores')}</span><div class="m">${stock(one).join(', ')}</div>`;
   const box = $('tip');
-  box.innerHTML = `${words}<div class="m">cell ${esc(one.cell)}</div>`;
+  box.innerHTML = `${words}<div class="m">${t('cell {cell}', { cell: esc(one.cell) })}</div>`;
   box.dataset.cell = one.cell;
   box.hidden = false;
   if (!point) return;
@@ -347,9 +359,9 @@ async function list() {
     $('districts').innerHTML = visible.map(one => {
       const profile = state.profiles.get(one.id), demand = profile?.demand, visits = demand?.visits;
       const spark = demand?.series.length ? lines([demand.series], { w: 92, h: 28 }) : '<span></span>';
-      const figure = visits ? `${count(visits.value)}<span>${count(visits.low)}–${count(visits.high)}</span>` : profile ? `<span>visits not shown</span>` : '';
-      return `<li><button type="button" class="d" data-id="${one.id}" aria-pressed="${state.picked.includes(one.id)}"><span><span class="n">${esc(one.name)}</span><br><span class="s">${profile ? `${count(profile.stores.count)} stores` : '&nbsp;'}</span></span>${spark}<span class="v">${figure}</span></button></li>`;
-    }).join('') + (visible.length < state.shown.length ? `<li><button type="button" class="more">All ${state.shown.length} districts</button></li>` : '');
+      const figure = visits ? `${count(visits.value)}<span>${count(visits.low)}–${count(visits.high)}</span>` : profile ? `<span>${t('visits not shown')}</span>` : '';
+      return `<li><button type="button" class="d" data-id="${one.id}" aria-pressed="${state.picked.includes(one.id)}"><span><span class="n">${esc(one.name)}</span><br><span class="s">${profile ? t('{count} stores', { count: count(profile.stores.count) }) : '&nbsp;'}</span></span>${spark}<span class="v">${figure}</span></button></li>`;
+    }).join('') + (visible.length < state.shown.length ? `<li><button type="button" class="more">${t('All {count} districts', { count: state.shown.length })}</button></li>` : '');
   };
   draw();
   const missing = visible.filter(one => !state.profiles.has(one.id)).map(one => one.id);
@@ -381,10 +393,14 @@ async function pick(id, beside = false) {
   if (state.picked.length) $('detail').scrollIntoView({ block: 'start', behavior: still ? 'auto' : 'smooth' });
 }
 
+// Categories by code, in the language of the page.
+let names = null;
+const named = () => names ??= json('/v1/categories').then(({ items }) => new Map(items.map(one => [one.code, one.names[language] ?? one.names.en ?? one.code])));
+
 async function detail() {
-  const picked = state.picked, profiles = await profilesOf(picked);
+  const picked = state.picked, [profiles] = await Promise.all([profilesOf(picked), named()]);
   if (picked !== state.picked) return;
-  $('detail').innerHTML = picked.length ? panel(profiles, state.shown) : state.shown.length ? '<p class="hint">Choose a district here or on the map. A second one, with “beside”, stands next to it.</p>' : '';
+  $('detail').innerHTML = picked.length ? panel(profiles, state.shown, await named()) : state.shown.length ? `<p class="hint">${t('Choose a district here or on the map. A second one, with “beside”, stands next to it.')}</p>` : '';
 }
 $('districts').onclick = event => {
   const row = event.target.closest('.d');
