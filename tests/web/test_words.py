@@ -11,8 +11,9 @@ from geo_o2o.web.words import LANGUAGES, language_of, words
 
 WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
 # Page to what speaks on it.
+_PLANNER = ("planner", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
 SPEAKERS = {
-    "planner": ["templates/planner.html", "static/planner.js", "static/panel.js", "static/charts.js"],
+    "planner": ["templates/planner.html", *(f"static/{name}.js" for name in _PLANNER)],
     "verify": ["templates/verify.html", "static/verify.js"],
 }
 # The verifier's own sentences, which its page translates.
