@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from geo_o2o.client import Device, Position, Till, TillKey, Visitor
 from tests.web.conftest import FLAGS, IDLE
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +46,54 @@ PLANNER: tuple[tuple[str, tuple[int, int], str, Callable[[Page], None]], ...] = 
 )
 
 
+def take(page: Page, name: str, *, whole: bool = False) -> None:
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path, full_page=whole)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} kB")
+
+
+def planner(browser: Browser, base: str, key: str) -> None:
+    for name, (width, height), theme, act in PLANNER:
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{base}/planner#key={key}")
+        page.wait_for_function(IDLE)
+        act(page)
+        # What an action asks for has been answered and drawn.
+        page.wait_for_load_state("networkidle")
+        page.wait_for_function(IDLE)
+        take(page, name)
+        context.close()
+
+
+def confirmed_visit(base: str, keys: dict[str, str], folder: Path) -> Path:
+    """A receipt of a visit that a till has confirmed, at the first store there is."""
+    asked = urllib.request.Request(f"{base}/v1/stores?limit=1", headers={"Authorization": f"Bearer {keys['app']}"})
+    store = json.loads(urllib.request.urlopen(asked).read())["items"][0]
+    till = Till(base, keys["admin"], store["id"], TillKey.make())
+    till.enrol()
+    visitor = Visitor(base, key=keys["app"], device=Device.kept(folder / "device.pem"), account=f"somebody {uuid4()}")
+    visitor.enrol()
+    visit = visitor.check_in(store["id"], [Position(store["lat"], store["lng"], accuracy_m=12)], code=till.code())
+    till.confirm(visit["scan"])
+    visitor.keep(visitor.receipt(visit), folder / "coffee.visit")
+    return folder / "coffee.visit"
+
+
+def verify(browser: Browser, base: str, keys: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        kept = confirmed_visit(base, keys, Path(folder))
+        for name, (width, height), theme in (("verify-light", (900, 850), "light"), ("verify-phone-dark", PHONE, "dark")):
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB")  # type: ignore[arg-type]
+            page = context.new_page()
+            page.goto(f"{base}/verify")
+            page.locator("#file").set_input_files(kept)
+            page.locator(".good").wait_for()
+            take(page, name, whole=True)
+            context.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keys", type=Path, default=ROOT / "var" / "keys.json")
@@ -51,20 +103,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        for name, (width, height), theme, act in PLANNER:
-            viewport = {"width": width, "height": height}
-            context = browser.new_context(viewport=viewport, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
-            page = context.new_page()
-            page.goto(f"{asked.base}/planner#key={keys['planner']}")
-            page.wait_for_function(IDLE)
-            act(page)
-            # What an action asks for has been answered and drawn.
-            page.wait_for_load_state("networkidle")
-            page.wait_for_function(IDLE)
-            path = FOLDER / f"{name}.png"
-            page.screenshot(path=path)
-            print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} kB")
-            context.close()
+        planner(browser, asked.base, keys["planner"])
+        verify(browser, asked.base, keys)
         browser.close()
 
 
