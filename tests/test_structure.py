@@ -207,6 +207,28 @@ def test_migrations_run_both_ways(fresh_database: object) -> None:
     command.upgrade(config, "head")
 
 
+def test_areas_that_have_their_sample_column_already_keep_it(fresh_database: object) -> None:
+    """For a while the migration that makes the table made the column, too."""
+    from alembic import command
+
+    from geo_o2o.ops.service import alembic_config
+
+    settings = fresh_database()  # type: ignore[operator]
+    config = alembic_config(settings.write_url())
+    command.downgrade(config, "0020")
+    engine = sa.create_engine(settings.write_url())
+    area = "INSERT INTO heat_areas (name, title, time_zone, cells, attested_only, created_at, sample) VALUES (%s, 'A', 'UTC', '{}', false, now(), %s)"
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE heat_areas ADD COLUMN sample boolean NOT NULL")
+        for name, sample in (("real", False), ("invented", True)):
+            connection.exec_driver_sql(area, (name, sample))
+    command.upgrade(config, "head")
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT name, sample FROM heat_areas ORDER BY name").all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [("invented", True), ("real", False)]
+
+
 def test_sharded_tables_follow_the_rules_of_scale() -> None:
     for table in Base.metadata.tables.values():
         if table.info.get("citus") != "shard_cell":

@@ -38,17 +38,16 @@ def supply(session: Session, asked: Mapping[str, Any], *, now: datetime) -> tupl
     district = get_district(session, asked["district"], now=now) if "district" in asked else None
     area = MultiPolygon(to_shape(district.area)) if district else asked["area"]
     resolution, category = _resolution(asked, area), asked.get("category")
+    ids = with_parts(session, district.id) if district else []
 
     def present() -> Rolled:
         if district is None:
             return supply_in(session, area, resolution=resolution, category=category, now=now)
-        ids = with_parts(session, district.id)
         return supply_of_districts(session, ids, shard_cells=district.shard_cells, resolution=resolution, category=category, now=now)
 
     def past(moment: datetime) -> Rolled:
         if district is None:
             return supply_as_of(session, area, resolution=resolution, category=category, as_of=moment)
-        ids = with_parts(session, district.id)
         ground = ground_of(session, ids)
         return supply_of_districts_as_of(session, ids, area=ground, layer=district.layer, resolution=resolution, category=category, as_of=moment)
 

@@ -40,7 +40,6 @@ def upgrade() -> None:
         sa.Column("time_zone", sa.Text(), nullable=False),
         sa.Column("cells", pg.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("attested_only", sa.Boolean(), nullable=False),
-        sa.Column("sample", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_heat_areas"),
         info={"citus": "reference"},

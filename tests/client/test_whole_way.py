@@ -110,14 +110,20 @@ def test_phone_till_receipt_and_a_verifier_that_asks_nobody(running: Running, tm
     assert CliRunner(env=own).invoke(main, ["check-ins", "review"]).output == "0 stores and 0 accounts to be looked at\n"
 
 
-def test_the_ten_lines_of_the_documentation(running: Running, tmp_path: Path) -> None:
+def visit_and_keep(running: Running, folder: Path) -> Visitor:
+    """A visit that the store's till confirms, as the documentation writes it; its receipt is coffee.visit."""
     till = Till(running.url, running.admin, running.store, TillKey.make())
     till.enrol()
-    visitor = Visitor(running.url, key=running.app, device=Device.kept(tmp_path / "device.pem"), account="a pseudonym")
+    visitor = Visitor(running.url, key=running.app, device=Device.kept(folder / "device.pem"), account="a pseudonym")
     visitor.enrol()
     visit = visitor.check_in(running.store, [Position(HELSINKI.lat, HELSINKI.lon, accuracy_m=12)], code=till.code())
     till.confirm(visit["scan"])
-    visitor.keep(visitor.receipt(visit), tmp_path / "coffee.visit")
+    visitor.keep(visitor.receipt(visit), folder / "coffee.visit")
+    return visitor
+
+
+def test_the_ten_lines_of_the_documentation(running: Running, tmp_path: Path) -> None:
+    visitor = visit_and_keep(running, tmp_path)
     assert (tmp_path / "coffee.visit").stat().st_size > 1_000
     assert Device.kept(tmp_path / "device.pem").id == visitor.device.id
     assert (tmp_path / "device.pem").stat().st_mode & 0o077 == 0

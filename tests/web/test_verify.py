@@ -12,13 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from geo_o2o.client import Device, Position, Till, TillKey, Visitor
 from geo_o2o.ledger.receipt import sign_voids
 from geo_o2o.web.words import words
 from visit_verify.file import format_visit
 
-from ..client.test_whole_way import Running
-from ..factories import HELSINKI
+from ..client.test_whole_way import Running, visit_and_keep
 from ..verifier import parties
 from .conftest import pictures
 from .vectors import cases_of_files, cases_of_policies, cases_of_receipts
@@ -214,14 +212,8 @@ def test_the_page_is_small(open_page: Callable[..., Page]) -> None:
 
 def test_a_receipt_of_this_server_is_checked_by_the_keys_that_it_publishes(running: Running, browser: Browser, tmp_path: Path) -> None:
     """A phone, a till, a receipt, and an auditor's browser that tells nobody what it checks."""
-    till = Till(running.url, running.admin, running.store, TillKey.make())
-    till.enrol()
-    visitor = Visitor(running.url, key=running.app, device=Device.kept(tmp_path / "device.pem"), account="a pseudonym")
-    visitor.enrol()
-    visit = visitor.check_in(running.store, [Position(HELSINKI.lat, HELSINKI.lon, accuracy_m=12)], code=till.code())
-    till.confirm(visit["scan"])
+    visit_and_keep(running, tmp_path)
     kept = tmp_path / "coffee.visit"
-    visitor.keep(visitor.receipt(visit), kept)
     page = browser.new_context().new_page()
     page.goto(f"{running.url}/verify")
     asked: list[str] = []

@@ -13,8 +13,8 @@ WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
 # Page to what speaks on it.
 _PLANNER = ("planner", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
 SPEAKERS = {
-    "planner": ["templates/planner.html", *(f"static/{name}.js" for name in _PLANNER)],
-    "verify": ["templates/verify.html", "static/verify.js"],
+    "planner": ["templates/planner.html", "templates/tongues.html", *(f"static/{name}.js" for name in _PLANNER)],
+    "verify": ["templates/verify.html", "templates/tongues.html", "static/verify.js"],
 }
 # The verifier's own sentences, which its page translates.
 VERIFIER = [f"static/verify/{name}.js" for name in ("receipt", "policy", "file", "jws", "merkle")]
