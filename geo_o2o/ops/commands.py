@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -81,7 +82,7 @@ def run_server(settings: Settings) -> None:
             raise Busy(f"port {settings.port} is busy; set {PREFIX}PORT to another one")
         with tempfile.TemporaryDirectory(prefix="metrics-", dir=settings.data_dir) as metrics_dir:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
-            Granian(
+            server = Granian(
                 "geo_o2o.app:create_app",
                 factory=True,
                 address=settings.host,
@@ -95,7 +96,26 @@ def run_server(settings: Settings) -> None:
                 workers_kill_timeout=10,
                 websockets=False,
                 log_access=False,
-            ).serve()
+            )
+            stop: Any = server.signal_handler_interrupt
+            server.signal_handler_interrupt = _once(stop)  # type: ignore[method-assign]
+            server.serve()
+
+
+def _once(handle: Callable[..., Any]) -> Callable[..., None]:
+    """Of a signal: the first counts. A handler that takes a lock would wait for itself without end if a second signal came in its middle.
+
+    They do come together: a killed parent of several threads sends one for each (PR_SET_PDEATHSIG).
+    """
+    handled = False
+
+    def first(*told: Any) -> None:
+        nonlocal handled
+        if not handled:
+            handled = True
+            handle(*told)
+
+    return first
 
 
 @click.command()
@@ -106,8 +126,9 @@ def worker(once: bool) -> None:
     logs.set_up(production=settings.env == "production")
     database = Database(settings, statement_timeout_ms=60_000)
     stop = threading.Event()
+    end = _once(lambda *_: stop.set())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     while True:
         try:
             run_jobs(database, settings, clock=lambda: datetime.now(UTC))

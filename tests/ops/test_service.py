@@ -210,6 +210,26 @@ def test_two_services_never_share_a_port(own_folder: Path, environment: dict[str
         running.communicate(timeout=30)
 
 
+@pytest.mark.parametrize("role", ["serve", "worker"])
+def test_many_signals_at_once_end_a_process_as_one_does(role: str, fresh_database: Any, own_folder: Path, environment: dict[str, str]) -> None:
+    port = own_port(8_930)
+    env = {
+        **environment, "GEO_O2O_DATABASE_URL": fresh_database().database_url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(own_folder),
+    }  # fmt: skip
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-m", "geo_o2o", role], env=env, stderr=subprocess.DEVNULL) as process:
+            try:
+                if role == "serve":
+                    assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/live")[0] == 200, 60)
+                else:
+                    time.sleep(3)
+                for _ in range(200):
+                    process.send_signal(signal.SIGTERM)
+                process.wait(30)
+            finally:
+                process.kill()
+
+
 def test_stalled_bodies_do_not_stop_the_service(own_folder: Path, environment: dict[str, str]) -> None:
     port = own_port(8_970)
     running = demo(environment, own_folder, GEO_O2O_PORT=str(port))
