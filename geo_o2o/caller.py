@@ -8,11 +8,19 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner of an API key. merchant_id is set for the role `store` and for no other."""
+    """The owner of an API key. merchant_id is set for the role `store` and for no other.
+
+    device_id: of the device that signed the request, for the role `web`, whose key everybody knows (signers/request.py).
+    """
 
     key_id: UUID
     role: str
     merchant_id: UUID | None
+    device_id: str | None = None
+
+    def sent(self, caller_id: UUID, device_id: str | None) -> bool:
+        """Whether what came from this owner's key, signed by that device, came from this caller."""
+        return self.key_id == caller_id and (self.role != "web" or (device_id is not None and self.device_id == device_id))
 
     def may_change(self, merchant_id: UUID | None) -> bool:
         """Whether a thing of this merchant (None: nobody's) is the caller's to change."""

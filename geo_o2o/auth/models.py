@@ -28,7 +28,7 @@ class ApiKey(Base):
     __tablename__ = "api_keys"
     __table_args__ = (
         sa.UniqueConstraint("prefix"),
-        sa.CheckConstraint("role IN ('app', 'store', 'planner', 'admin')", name="role"),
+        sa.CheckConstraint("role IN ('app', 'web', 'store', 'planner', 'admin')", name="role"),
         sa.CheckConstraint("(role = 'store') = (merchant_id IS NOT NULL)", name="merchant"),
         REFERENCE,
     )

@@ -216,7 +216,7 @@ def dump_challenge(made: Challenge) -> dict[str, Any]:
 
 def dump_check_in(check_in: CheckIn, *, caller: Caller) -> dict[str, Any]:
     """Only the app that sent it sees who it was, and the code for staff to scan: a till confirms what a visitor shows, and not what we tell it."""
-    mine = caller.key_id == check_in.caller_id or caller.role == "admin"
+    mine = caller.role == "admin" or caller.sent(check_in.caller_id, check_in.device_id)
     plain = (
         "id", "store_id", "level", "state", "methods", "p_in", "r95_mm", "distance_mm", "fence", "reasons", "risk", "findings", "policy",
         "receipt_id", "confirmed_at", "checked_in_at", "sample",

@@ -110,7 +110,7 @@ def new_check_in_id(store_id: UUID, *, now: datetime) -> UUID:
 def get_check_in(session: Session, check_in_id: UUID, *, caller: Caller, lock: bool = False) -> CheckIn:
     """A check-in that the caller sent, or that happened at the caller's store. Raises NotFound for any other."""
     check_in = queries.find_check_in(session, check_in_id, lock=lock)
-    if check_in is None or not (check_in.caller_id == caller.key_id or caller.may_change(check_in.merchant_id)):
+    if check_in is None or not (caller.sent(check_in.caller_id, check_in.device_id) or caller.may_change(check_in.merchant_id)):
         raise NotFound(f"there is no check-in {check_in_id}")
     return check_in
 
@@ -272,7 +272,7 @@ def check_audience(row: CheckIn, audience: str, *, caller: Caller, now: datetime
     """The app that sent the claim may ask for any audience. A store may for its own merchant, and not before it has confirmed or no longer can:
     a receipt names the claim that its till is to sign, and it shall sign what the visitor shows. Raises Forbidden, NotConfirmed.
     """
-    if caller.role == "admin" or caller.key_id == row.caller_id:
+    if caller.role == "admin" or caller.sent(row.caller_id, row.device_id):
         return
     own = f"merchant:{caller.merchant_id}"
     if audience != own:
@@ -338,7 +338,7 @@ def void(session: Session, settings: Settings, check_in_id: UUID, *, caller: Cal
 def dispute(session: Session, check_in_id: UUID, *, caller: Caller, open_: bool, now: datetime) -> CheckIn:
     """Opens or closes a dispute; while it is open the evidence is kept beyond its time. A store does neither. Raises NotFound, Forbidden."""
     row = get_check_in(session, check_in_id, caller=caller, lock=True)
-    if caller.role != "admin" and caller.key_id != row.caller_id:
+    if caller.role != "admin" and not caller.sent(row.caller_id, row.device_id):
         raise Forbidden("a check-in is disputed by the app that sent it")
     row.disputed_at = (row.disputed_at or now) if open_ else None
     return row

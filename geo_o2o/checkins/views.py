@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,11 +10,11 @@ from flask import Response, request
 
 from ..auth.access import access
 from ..auth.service import once
-from ..errors import Malformed
+from ..errors import Forbidden, Malformed
 from ..http import answer, caller, database, idempotency_key, page_of, path_id, position_of, settings, utcnow
 from ..parsing import Blueprint
 from ..receipts.schemas import ReceiptResponse, VoidRequest, dump_issued
-from ..signers.request import proven, with_nonce
+from ..signers.request import proven, sender, with_nonce
 from ..signers.totp import is_totp
 from . import queries, service
 from .claims import BadClaim, parse_claim, parse_confirmation, read_salt
@@ -69,6 +70,9 @@ def create(asked: dict[str, Any]) -> Response:
         raise Malformed(str(failure), errors={failure.field: [str(failure)]}) from failure
     # As it was sent: the device signed the hash of that, and not of what we read in it.
     evidence = request.get_json()["evidence"]
+    if me.role == "web" and "visitor" in asked:
+        message = "a page whose key everybody knows has no accounts: its visitors are known by their devices"
+        raise Forbidden(message, errors={"visitor": [message]})
     sent = service.Sent(claim, evidence, asked["evidence"]["fixes"], salt, asked.get("visitor"))
     # An app's many devices share its API key, and none of them knows what keys the others have drawn. Hashed: who was erased is in no table.
     own_key = hashlib.sha256(f"{claim.device_id} {key}".encode()).hexdigest()
@@ -86,8 +90,8 @@ def create(asked: dict[str, Any]) -> Response:
         if check_in_id == wanted:
             row = service.check_in(session, caller=me, proof=proof, sent=sent, check_in_id=check_in_id, now=now)
         else:
-            row = service.get_check_in(session, check_in_id, caller=me)
-    response = answer(dump_check_in(row, caller=caller()), status=201)
+            row = service.get_check_in(session, check_in_id, caller=replace(me, device_id=proof.device_id))
+    response = answer(dump_check_in(row, caller=replace(me, device_id=claim.device_id)), status=201)
     response.headers["Location"] = f"/v1/check-ins/{row.id}"
     return with_nonce(response)
 
@@ -95,10 +99,12 @@ def create(asked: dict[str, Any]) -> Response:
 @blueprint.get("/<check_in_id>")
 @access("visits:read")
 @blueprint.response(200, CheckInResponse)
-def show(check_in_id: str) -> dict[str, Any]:
+def show(check_in_id: str) -> Response:
     """One check-in, for the app that sent it and for the store where it happened."""
+    me = sender()
     with database().read() as session:
-        return dump_check_in(service.get_check_in(session, path_id(check_in_id), caller=caller()), caller=caller())
+        found = dump_check_in(service.get_check_in(session, path_id(check_in_id), caller=me), caller=me)
+    return with_nonce(answer(found))
 
 
 @blueprint.post("/<check_in_id>/confirmations")
@@ -122,13 +128,14 @@ def confirm(asked: dict[str, Any], check_in_id: str) -> Response:
 @blueprint.response(201, ReceiptResponse)
 def issue(asked: dict[str, Any], check_in_id: str) -> Response:
     """A receipt of the check-in as it stands now; without being asked the holder's is issued when it is confirmed, or after half an hour."""
+    me = sender()
     with database().write() as session:
-        row = service.get_check_in(session, path_id(check_in_id), caller=caller(), lock=True)
-        service.check_audience(row, asked["audience"], caller=caller(), now=utcnow())
+        row = service.get_check_in(session, path_id(check_in_id), caller=me, lock=True)
+        service.check_audience(row, asked["audience"], caller=me, now=utcnow())
         receipt = service.issue(session, settings(), row, audience=asked["audience"], now=utcnow())
     response = answer(dump_issued(receipt), status=201)
     response.headers["Location"] = f"/v1/receipts/{receipt.id}"
-    return response
+    return with_nonce(response)
 
 
 @blueprint.post("/<check_in_id>/void")
@@ -147,8 +154,9 @@ def void(asked: dict[str, Any], check_in_id: str) -> dict[str, Any]:
 @blueprint.response(200, CheckInResponse)
 def dispute(check_in_id: str) -> dict[str, Any]:
     """Dispute a check-in that one's own app has sent: what it was judged by is kept until the operator has closed the dispute."""
+    me = sender()
     with database().write() as session:
-        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=caller(), open_=True, now=utcnow()), caller=caller())
+        return dump_check_in(service.dispute(session, path_id(check_in_id), caller=me, open_=True, now=utcnow()), caller=me)
 
 
 @blueprint.post("/<check_in_id>/dispute/close")

@@ -83,10 +83,10 @@ class Visitor:
 
     def receipt(self, check_in: dict[str, Any], *, patience_s: float = 60.0) -> bytes:
         """The `.visit` file of a check-in, once the log shows it. Raises Refused, TimeoutError."""
-        issued = self.calls.json("POST", f"/v1/check-ins/{check_in['id']}/receipts", {})
+        issued = self.calls.json("POST", f"/v1/check-ins/{check_in['id']}/receipts", {}, prove=self.device.prove)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            status, data = self.calls.bytes("GET", f"/v1/receipts/{issued['receipt_id']}/visit")
+            status, data = self.calls.bytes("GET", f"/v1/receipts/{issued['receipt_id']}/visit", prove=self.device.prove)
             if status == 200:
                 return data
             time.sleep(_POLL_S)

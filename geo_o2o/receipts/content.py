@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from visit_verify.jws import from_base64url, to_base64url
+from visit_verify.jws import from_base64url, thumbprint, to_base64url
 
 HOLDER = "holder"
 _AUDIENCE = re.compile(r"holder|platform|(merchant|brand):[A-Za-z0-9._-]{1,80}")
@@ -95,6 +95,12 @@ def says_the_same(jws: str, content: Mapping[str, Any]) -> bool:
     """Whether a signed receipt differs from a content in nothing but when and as which one it was issued."""
     before = json.loads(from_base64url(jws.split(".")[1]))
     return all(before.get(name) == content.get(name) for name in (before.keys() | content.keys()) - _OF_THE_ISSUE)
+
+
+def device_of(jws: str) -> str | None:
+    """The device whose claim a receipt shows; None where it shows none."""
+    claim = json.loads(from_base64url(jws.split(".")[1])).get("claim")
+    return None if claim is None else thumbprint(json.loads(from_base64url(claim.split(".")[0]))["jwk"])
 
 
 def _ms(moment: datetime) -> int:

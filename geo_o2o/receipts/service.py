@@ -20,7 +20,7 @@ from ..ledger.events import KEY
 from ..ledger.receipt import pseudonym, public_of, sign_receipt, sign_voids
 from ..signers.queries import find_subject
 from . import queries
-from .content import HOLDER, Issue, Visit, content_of, is_audience, says_the_same
+from .content import HOLDER, Issue, Visit, content_of, device_of, is_audience, says_the_same
 from .keys import KeyGone, destroy_salt_keys, new_operator_seed, operator_seed, seal, unseal
 from .models import OperatorKey, Receipt, ReceiptSalt, VoidedReceipt, VoidList
 
@@ -195,11 +195,13 @@ def holders_of(session: Session, check_in_id: UUID) -> UUID | None:
 def get_receipt(session: Session, receipt_id: UUID, *, caller: Caller) -> Receipt:
     """A receipt that is the caller's to read: the holder's for the app that sent the claim, others for the store's merchant. Raises NotFound."""
     receipt = queries.find_receipt(session, receipt_id)
-    if receipt is None or not (
-        caller.role == "admin" or (receipt.caller_id == caller.key_id if receipt.audience == HOLDER else caller.may_change(receipt.merchant_id))
-    ):
+    if receipt is None or not (caller.role == "admin" or _is_for(receipt, caller)):
         raise NotFound(f"there is no receipt {receipt_id}")
     return receipt
+
+
+def _is_for(receipt: Receipt, caller: Caller) -> bool:
+    return caller.sent(receipt.caller_id, device_of(receipt.jws)) if receipt.audience == HOLDER else caller.may_change(receipt.merchant_id)
 
 
 def hold(session: Session, settings: Settings, receipt_id: UUID, *, caller: Caller, now: datetime) -> Held:

@@ -16,6 +16,7 @@ from ..auth.access import access, public
 from ..http import answer, caller, database, path_id, settings, utcnow
 from ..ledger.service import shard_at
 from ..parsing import Blueprint
+from ..signers.request import sender, with_nonce
 from . import queries, service
 from .schemas import JwkSet, PolicyAsked, ReceiptResponse, VerifyRequest, VerifyResponse, VoidRequest, dump_key, dump_receipt
 from .trust import policy_for, policy_text
@@ -36,7 +37,7 @@ def show(receipt_id: str) -> Response:
     response = answer(dump_receipt(held), status=202 if held.proof is None else 200)
     if held.proof is None:
         response.headers["Retry-After"] = str(_WAIT_S)
-    return response
+    return with_nonce(response)
 
 
 @blueprint.get("/v1/receipts/<receipt_id>/visit")
@@ -46,14 +47,15 @@ def show_file(receipt_id: str) -> Response:
     """The same as one file to keep (`.visit`), which `visit-verify` reads without asking anybody."""
     held = _held(receipt_id)
     if held.proof is None:
-        return Response(status=202, headers={"Retry-After": str(_WAIT_S)})
+        return with_nonce(Response(status=202, headers={"Retry-After": str(_WAIT_S)}))
     headers = {"Content-Disposition": f'attachment; filename="{held.receipt.id}.visit"'}
-    return Response(format_visit(held.receipt.jws, held.proof), content_type=VISIT, headers=headers)
+    return with_nonce(Response(format_visit(held.receipt.jws, held.proof), content_type=VISIT, headers=headers))
 
 
 def _held(receipt_id: str) -> service.Held:
+    me = sender()
     with database().read() as session:
-        return service.hold(session, settings(), path_id(receipt_id), caller=caller(), now=utcnow())
+        return service.hold(session, settings(), path_id(receipt_id), caller=me, now=utcnow())
 
 
 @blueprint.post("/v1/receipts/<receipt_id>/void")

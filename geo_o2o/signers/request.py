@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from ..http import settings, utcnow
+from ..caller import Caller
+from ..http import caller, database, settings, utcnow
 from . import service
 from .proof import Proof, nonce_at
 
@@ -19,6 +22,16 @@ def proven(session: Session) -> Proof:
     own = settings().public_url.rstrip("/") + request.path
     addresses = frozenset({own} if settings().env == "production" else {own, request.base_url})
     return service.prove(session, request.headers.get("DPoP"), method=request.method, addresses=addresses, secret=settings().secret_key, now=utcnow())
+
+
+def sender() -> Caller:
+    """The caller; where its key is a page's (role web), which everybody knows, with the device that signed the request: what others have sent
+    by the same key is not for it. Raises ProofInvalid, NonceNeeded.
+    """
+    if caller().role != "web":
+        return caller()
+    with database().write() as session:
+        return replace(caller(), device_id=proven(session).device_id)
 
 
 def with_nonce(response: Response) -> Response:

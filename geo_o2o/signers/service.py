@@ -97,7 +97,7 @@ def check_device(session: Session, device_id: str) -> bool | None:
 def revoke_device(session: Session, device_id: str, *, caller: Caller, now: datetime) -> Device:
     """Raises NotFound where the caller enrolled no such device."""
     device = queries.find_device(session, device_id)
-    if device is None or not (caller.role == "admin" or device.enrolled_by == caller.key_id):
+    if device is None or not (caller.role == "admin" or caller.sent(device.enrolled_by, device.id)):
         raise NotFound(f"there is no device {device_id[:60]!r}")
     if device.revoked_at is None:
         device.revoked_at, device.revoked_event = now, uuid4()

@@ -9,7 +9,7 @@ from ..auth.access import access
 from ..http import answer, caller, database, path_id, settings, utcnow
 from ..parsing import Blueprint
 from . import queries, service
-from .request import proven, with_nonce
+from .request import proven, sender, with_nonce
 from .schemas import DeviceRequest, DeviceResponse, TillList, TillRequest, TillResponse, dump_device, dump_till
 from .totp import totp_address
 
@@ -28,13 +28,22 @@ def enrol_device(asked: dict[str, Any]) -> Response:
     return with_nonce(answer(dump_device(device), status=201))
 
 
+@blueprint.get("/devices/nonce")
+@access("check-ins:write")
+@blueprint.response(204)
+def nonce() -> Response:
+    """What a device signs with its next request, in the header DPoP-Nonce, for whoever would not be refused first to learn it."""
+    return with_nonce(Response(status=204, headers={"Cache-Control": "no-store"}))
+
+
 @blueprint.post("/devices/<device_id>/revoke")
 @access("check-ins:write")
 @blueprint.response(200, DeviceResponse)
 def revoke_device(device_id: str) -> dict[str, Any]:
     """Revoke a device whose key was lost: nothing that it signs is taken any more."""
+    me = sender()
     with database().write() as session:
-        return dump_device(service.revoke_device(session, device_id, caller=caller(), now=utcnow()))
+        return dump_device(service.revoke_device(session, device_id, caller=me, now=utcnow()))
 
 
 @blueprint.post("/stores/<store_id>/tills")
