@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -61,6 +62,8 @@ class Settings:
     witness_name: str = setting("", "name under which this machine signs as a witness of other logs (`geo-o2o witness serve`)")
     witness_logs: str = setting("", "file with the public keys of the logs that it witnesses, one in each line")
     public_url: str = setting("http://localhost:8000", "address by which the world knows this service: the issuer of receipts, and what devices sign")
+    web_key: str = setting("", "API key of role web that the visitor's page gives to whoever opens it; empty: a list without map and check-in")
+    home: str = setting("", "`latitude,longitude` where the visitor's page begins; empty: at any store")
     heat_epsilon_per_year: int = setting(100, "privacy budget of one city and year: a release that would go beyond it is refused", "epsilon")
     evidence_days: int = setting(30, "life of the raw positions of a check-in", "days")
     worker_interval_s: int = setting(2, "pause of the worker between two rounds", "seconds")
@@ -79,8 +82,21 @@ class Settings:
                 raise BadSettings(f"{PREFIX}{name.upper()} must be 0 or 1, found {getattr(self, name)}")
         if self.hours_horizon_d < 7:
             raise BadSettings(f"{PREFIX}HOURS_HORIZON_D must be 7 or more, found {self.hours_horizon_d}")
+        self.home_point()
         if self.port > 65_535:
             raise BadSettings(f"{PREFIX}PORT must lie in 1..65535, found {self.port}")
+
+    def home_point(self) -> tuple[float, float] | None:
+        """Latitude and longitude in degrees, None where none is set. Raises BadSettings."""
+        if not self.home:
+            return None
+        try:
+            lat, lng = (float(part) for part in self.home.split(","))
+        except ValueError:
+            lat = lng = math.nan
+        if not (abs(lat) <= 90 and abs(lng) <= 180):
+            raise BadSettings(f"{PREFIX}HOME must be latitude,longitude in degrees, as 60.17,24.94, found {self.home!r}")
+        return lat, lng
 
     def write_url(self) -> str:
         """The database to write to: the named one, or the private cluster's.

@@ -44,6 +44,8 @@ CITY = Bounds(24.93, 60.16, 24.96, 60.18)
 # A dense city centre: smaller hills than the usual, and higher.
 _QUARTERS = Shape(bandwidth_m=60.0, least_per_km2=250.0, valley=0.2)
 _MERCHANT = "Demonstration merchant"
+# So many stores it has.
+_GIVEN = 3
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 15
 _PORTS_TRIED = 5
@@ -162,12 +164,17 @@ def _keys(settings: Settings) -> dict[str, str]:
 def _services(settings: Settings) -> Iterator[tuple[str, dict[str, str]]]:
     """The web service and the worker as processes of our own; yields the address and the keys."""
     keys = _keys(settings)
+    # In a catalogue of the caller's own the visitor's page begins at any of its stores.
+    home = settings.home or ("" if settings.database_url else f"{LAT},{LNG}")
+    settings = replace(settings, web_key=settings.web_key or keys["web"], home=home)
     log_path = settings.data_dir / "service.log"
     with log_path.open("ab") as log:
         server, port = _start_server(settings, log, log_path)
         processes = [server, _start("worker", settings, port, log)]
         try:
-            yield f"http://{settings.host}:{port}", keys
+            base = f"http://{settings.host}:{port}"
+            _give_stores(base, keys)
+            yield base, keys
         finally:
             _stop(processes)
 
@@ -192,7 +199,10 @@ def _start_server(settings: Settings, log: IO[bytes], log_path: Path) -> tuple[s
 
 def _start(command: str, settings: Settings, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     public_url = os.environ.get(f"{PREFIX}PUBLIC_URL") or f"http://{settings.host}:{port}"
-    environment = {**os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir), f"{PREFIX}PUBLIC_URL": public_url}
+    environment = {
+        **os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir), f"{PREFIX}PUBLIC_URL": public_url,
+        f"{PREFIX}WEB_KEY": settings.web_key, f"{PREFIX}HOME": settings.home,
+    }  # fmt: skip
     libc = ctypes.CDLL(None)
     return subprocess.Popen(
         [sys.executable, "-m", "geo_o2o", command],
@@ -239,6 +249,21 @@ def _place(base: str, keys: dict[str, str]) -> str:
     return f"lat={stores[0]['lat']}&lng={stores[0]['lng']}" if stores else f"lat={LAT}&lng={LNG}"
 
 
+def _give_stores(base: str, keys: dict[str, str]) -> None:
+    """The nearest stores belong to the demonstration's merchant, so that its counter has somebody to wait for."""
+    merchant = next(one["id"] for one in _get(f"{base}/v1/merchants", key=keys["admin"])["items"] if one["name"] == _MERCHANT)
+    if _get(f"{base}/v1/stores?limit=1", key=keys["store"])["items"]:
+        return
+    for hit in _get(f"{base}/v1/stores/nearby?{_place(base, keys)}&limit={_GIVEN}", key=keys["app"])["items"]:
+        address = f"{base}/v1/stores/{hit['id']}"
+        store = _get(address, key=keys["admin"])
+        if store["merchant_id"] is None:
+            headers = {"Authorization": f"Bearer {keys['admin']}", "Content-Type": "application/json", "If-Match": f'"v{store["version"]}"'}
+            body = json.dumps({"merchant_id": merchant}).encode()
+            with urllib.request.urlopen(urllib.request.Request(address, data=body, headers=headers, method="PATCH"), timeout=10):
+                pass
+
+
 def _get(url: str, *, key: str | None) -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     with urllib.request.urlopen(request, timeout=10) as response:
@@ -250,6 +275,12 @@ def _show(base: str, keys: dict[str, str]) -> None:
     lines = [
         "",
         f"geo_o2o runs at {base} (API page: {base}/docs). Ctrl-C stops it.",
+        "",
+        "What is worth walking to, for visitors:",
+        f"  {base}/",
+        "",
+        "The counter of a store (the key is in the address, and stays in the browser):",
+        f"  {base}/counter#key={keys['store']}",
         "",
         *(f"  {role:8} {key}" for role, key in keys.items()),
         "",

@@ -113,11 +113,6 @@ _DOCS_ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x
 _DOCS_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self'"
 
 
-def root() -> Response:
-    """Who opens the bare address in a browser finds the API page."""
-    return Response(status=302, headers={"Location": "/docs"})
-
-
 def docs() -> Response:
     """The API page; every asset comes from this very server."""
     credit = "; ".join(f"{name} ({licence})" for name, licence in _credits()) or "no data loaded yet"
@@ -209,7 +204,6 @@ def api_page() -> dict[str, Any]:
 
 def publish(app: Flask) -> None:
     """The API page, and in the OpenAPI document each route's scope."""
-    app.add_url_rule("/", "root", public(root))
     app.add_url_rule("/docs", "docs", public(docs))
     app.add_url_rule("/docs/start.js", "docs_start", public(docs_start))
     app.add_url_rule("/docs/assets/<name>", "docs_asset", public(docs_asset))

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
-import gzip
-import hashlib
-import mimetypes
-from functools import lru_cache
-from pathlib import Path
+import uuid
+from typing import Any
+from urllib.parse import urlencode
 
-import brotli
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, current_app, redirect, render_template, request
+from markupsafe import Markup
 
 from ..auth.access import public
-from ..errors import NotFound
-from ..http import unless_known
+from ..caller import Caller
+from ..discovery.ranking import DEFAULT_PROFILE
+from ..discovery.service import Finder
+from ..errors import Gone, InvalidInput, Moved, NotFound
+from ..geo.point import Point
+from ..http import database, path_id, settings, this_minute, unless_known, utcnow
+from ..offers.service import get_visible_offer
+from ..stores.categories import OTHER, tree
+from . import service
+from .files import content_type_of, icon, packed_file
+from .formats import Formats, formats_of
 from .words import LANGUAGES, language_of, words
 
-_HERE = Path(__file__).parent
-_STATIC = _HERE / "static"
 blueprint = Blueprint("web", __name__, template_folder="templates")
 
 # Nothing comes from anywhere else, and nothing runs that is written into a page.
@@ -25,9 +30,97 @@ POLICY = (
 )
 # The versions of what others wrote are in the names of their folders, so a browser may keep them for good.
 _FOR_GOOD = "public, max-age=31536000, immutable"
-_TYPES = {".mjs": "text/javascript; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".woff2": "font/woff2"}
-_SMALL_ENOUGH = frozenset({".woff2", ".png"})
-_QUALITY = 6
+# Who looks at a page without a key sees what everybody may.
+_ANYBODY = Caller(key_id=uuid.UUID(int=0), role="web", merchant_id=None)
+_WALKS_MIN = (5, 10, 15, 30)
+_STARS = (3.5, 4.0, 4.5)
+
+
+@blueprint.get("/")
+@public
+def visitor() -> Response:
+    """The visitor's page: what is worth walking to. The list is here already; map, search and check-in come with the scripts."""
+    formats = _formats("visitor")
+    home = service.home_of(settings(), database())
+    listing = service.list_places(_finder(), database(), request.args, home=home, now=utcnow(), minute=this_minute(), formats=formats)
+    return _visitor_page("list.html", formats, listing=listing, here=_here(listing.lat, listing.lng) if not listing.at_home else "")
+
+
+@blueprint.get("/stores/<store_id>")
+@public
+def place(store_id: str) -> Response:
+    """The page of a store."""
+    return _place(store_id, None)
+
+
+@blueprint.get("/offers/<offer_id>")
+@public
+def offer(offer_id: str) -> Response:
+    """The page of an offer, at one of its stores."""
+    try:
+        with database().read() as session:
+            found = get_visible_offer(session, path_id(offer_id), caller=_ANYBODY)
+        wanted = request.args.get("store", "")
+        at = service.store_of_offer(found.store_ids, path_id(wanted) if wanted else None)
+    except (NotFound, Gone, InvalidInput) as failure:
+        return _nothing(failure)
+    return _place(str(at), found.id)
+
+
+def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
+    formats, origin, profile = _formats("visitor"), _origin(), _finder().profile(DEFAULT_PROFILE)
+    try:
+        with database().read() as session:
+            found = service.show_place(
+                session,
+                path_id(store_id),
+                offer_id=offer_id,
+                origin=origin,
+                profile=profile,
+                now=utcnow(),
+                formats=formats,
+            )
+    except Moved as moved:
+        return redirect(moved.location, 308)  # type: ignore[return-value]
+    except (NotFound, Gone) as failure:
+        return _nothing(failure)
+    return _visitor_page("place.html", formats, place=found, here=_here(origin.lat, origin.lon) if origin else "")
+
+
+def _nothing(failure: NotFound | Gone | InvalidInput) -> Response:
+    """What is not here, or not any more, said to a person."""
+    response = _visitor_page("nothing.html", _formats("visitor"), over=not isinstance(failure, NotFound), here="")
+    response.status_code = 410 if isinstance(failure, Gone) else 404
+    return response
+
+
+def _origin() -> Point | None:
+    """Where the reader is, as the address says it; None where it does not."""
+    try:
+        return Point(float(request.args["lng"]), float(request.args["lat"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _here(lat: float, lng: float) -> str:
+    return urlencode({"lat": f"{lat:.5f}", "lng": f"{lng:.5f}"})
+
+
+def _visitor_page(part: str, formats: Formats, **about: Any) -> Response:
+    """The whole page, or with `part` in the address only what changes in it."""
+    categories = [(code, formats.name(node.names, code)) for code, node in tree().items() if "." not in code and code != OTHER]
+    about |= {
+        "part": part, "formats": formats, "categories": categories, "walks_min": _WALKS_MIN, "stars": _STARS, "asked": request.args,
+        "site": {"key": settings().web_key},
+    }  # fmt: skip
+    return _page(part if "part" in request.args else "visitor.html", catalogue="visitor", **about)
+
+
+def _finder() -> Finder:
+    return current_app.extensions["finder"]
+
+
+# --- the other pages ---------------------------------------------------------------------------------------------------------
 
 
 @blueprint.get("/planner")
@@ -35,6 +128,13 @@ _QUALITY = 6
 def planner() -> Response:
     """The planner's map: the page itself tells nothing; it asks the API with the planner's key."""
     return _page("planner.html")
+
+
+@blueprint.get("/counter")
+@public
+def counter() -> Response:
+    """The store's counter: the page itself tells nothing; it asks the API with the store's key, and signs with the till's."""
+    return _page("counter.html")
 
 
 @blueprint.get("/verify")
@@ -48,20 +148,44 @@ def verify() -> Response:
 @public
 def static_file(name: str) -> Response:
     """A file of the pages: style, script, font."""
-    body, tag, encoding = _file(name, _encoding())
-    response = Response(body, content_type=_content_type(name))
+    body, tag, encoding = packed_file(name, _encoding())
+    response = Response(body, content_type=content_type_of(name))
     response.set_etag(tag)
     response.headers["Cache-Control"] = _FOR_GOOD if name.startswith("vendor/") else "no-cache"
     response.headers["Vary"] = "Accept-Encoding"
     if encoding:
         response.headers["Content-Encoding"] = encoding
+    if name == "offline.js":
+        # It stands between the pages and the network, and pages are at the root.
+        response.headers["Service-Worker-Allowed"] = "/"
     return unless_known(response)
 
 
-def _page(template: str) -> Response:
-    language = language_of(request.args.get("lang"), [tag for tag, _ in request.accept_languages])
-    known = words(template.removesuffix(".html"), language)
-    text = render_template(template, language=language, languages=LANGUAGES, words=dict(known), _=lambda text: known.get(text, text))
+def _encoding() -> str:
+    return next((name for name in ("br", "gzip") if request.accept_encodings.quality(name) > 0), "")
+
+
+def _language() -> str:
+    return language_of(request.args.get("lang"), _accepted())
+
+
+def _accepted() -> list[str]:
+    return [tag for tag, _ in request.accept_languages]
+
+
+def _formats(catalogue: str) -> Formats:
+    language = _language()
+    known = words(catalogue, language)
+    return formats_of(language, _accepted(), lambda text: known.get(text, text))
+
+
+def _page(template: str, *, catalogue: str | None = None, **about: Any) -> Response:
+    language = _language()
+    known = words(catalogue or template.removesuffix(".html"), language)
+    text = render_template(
+        template, language=language, languages=LANGUAGES, words=dict(known), _=lambda text: known.get(text, text), also=_also,
+        icon=lambda name: Markup(icon(name)), **about,
+    )  # fmt: skip
     response = Response(text, content_type="text/html; charset=utf-8")
     response.headers["Vary"] = "Accept-Language"
     response.headers["Content-Language"] = language
@@ -71,25 +195,6 @@ def _page(template: str) -> Response:
     return response
 
 
-def _encoding() -> str:
-    return next((name for name in ("br", "gzip") if request.accept_encodings.quality(name) > 0), "")
-
-
-@lru_cache(maxsize=256)
-def _file(name: str, encoding: str) -> tuple[bytes, str, str]:
-    """The bytes of a file as they are sent, its tag, and how they are packed. Raises NotFound."""
-    path = (_STATIC / name.replace("\0", "/")).resolve()
-    if _STATIC not in path.parents or not path.is_file():
-        raise NotFound(f"there is no file {name[:100]!r}")
-    body = path.read_bytes()
-    tag = hashlib.sha256(body).hexdigest()[:32]
-    if not encoding or path.suffix in _SMALL_ENOUGH:
-        return body, tag, ""
-    packed = brotli.compress(body, quality=_QUALITY) if encoding == "br" else gzip.compress(body, _QUALITY, mtime=0)
-    return packed, f"{tag}-{encoding}", encoding
-
-
-def _content_type(name: str) -> str:
-    suffix = Path(name).suffix
-    guessed = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") and "charset" not in guessed else guessed
+def _also(**changes: Any) -> str:
+    """The address of this very page with something else asked for."""
+    return "?" + urlencode({**{name: value for name, value in request.args.items() if name != "part"}, **changes})

@@ -4,19 +4,21 @@ another origin, fails the test that opened it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from geo_o2o.auth import service as auth
 from geo_o2o.db import Database
@@ -43,6 +45,10 @@ FLAGS = [
     # No name is found but our own address: nothing can leave.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
+NO_WEBGL = """
+const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) { return kind.startsWith('webgl') ? null : get.call(this, kind, ...rest); };
+"""
 IDLE = "() => document.querySelector('#map')?.dataset.state === 'idle'"
 
 
@@ -55,11 +61,19 @@ def pictures() -> Path:
 
 @dataclass(frozen=True)
 class Site:
-    """A running service with central Helsinki, its districts and eight weeks of released visits."""
+    """A running service with central Helsinki, its districts and eight weeks of released visits, and its worker.
+
+    planner, app, store, admin: keys. cafe: a store of the store's key, as the API shows it, with an offer. database_url: to look behind it.
+    """
 
     base: str
     planner: str
     app: str
+    store: str
+    admin: str
+    cafe: dict[str, Any]
+    database_url: str
+    environment: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -75,59 +89,122 @@ def site(fresh_database: Callable[..., Any]) -> Iterator[Site]:
         found = propose_districts(session, Bounds(24.93, 60.16, 24.96, 60.18), Shape(bandwidth_m=60, least_per_km2=250, valley=0.2))
         rows = [DistrictRow(source_id=f"{min(one.cells):x}", name=one.name.partition(" · ")[0], area=one.area, names={}) for one in found]
         ingest.load_districts(session, source="proposed", layer="proposed", rows=rows, attribution="", now=now)
-        keys = {role: auth.create_key(session, role=role, name="", merchant=None, now=now)[1] for role in ("planner", "app")}
+        keys = {role: auth.create_key(session, role=role, name="", merchant=None, now=now)[1] for role in ("planner", "app", "web", "admin")}
+        merchant = auth.add_merchant(session, name="Kahvila Oy", now=now)
+        keys["store"] = auth.create_key(session, role="store", name="", merchant=merchant, now=now)[1]
+        owner = str(merchant.id)
     list(invent_visits(settings, Invented(seed=1, people=6_000, weeks=8), now=now))
     database.close()
     port = own_port(8_800)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GEO_O2O_")}
     environment = {
         **plain, "GEO_O2O_DATABASE_URL": settings.database_url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(folder), "GEO_O2O_WORKERS": "1",
+        "GEO_O2O_PUBLIC_URL": f"http://127.0.0.1:{port}", "GEO_O2O_WEB_KEY": keys["web"], "GEO_O2O_HOME": "60.1690,24.9414", "GEO_O2O_WORKER_INTERVAL_S": "1",
     }  # fmt: skip
-    with subprocess.Popen(
-        [sys.executable, "-m", "geo_o2o", "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            assert wait_for(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200, 60)
-            yield Site(f"http://127.0.0.1:{port}", keys["planner"], keys["app"])
-        finally:
-            server.terminate()
-            server.wait(20)
-            shutil.rmtree(folder, ignore_errors=True)
+    base = f"http://127.0.0.1:{port}"
+    processes = [start(name, environment) for name in ("serve", "worker")]
+    try:
+        assert wait_for(lambda: get(f"{base}/health/ready")[0] == 200, 60)
+        cafe = give_store(base, keys["admin"], owner)
+        yield Site(base, keys["planner"], keys["app"], keys["store"], keys["admin"], cafe, settings.database_url, environment)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "geo_o2o", name], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def give_store(base: str, key: str, merchant_id: str) -> dict[str, Any]:
+    """The store of the best offer belongs to a merchant from now on."""
+    [offer] = api("GET", f"{base}/v1/offers/nearby?lat=60.169&lng=24.9414&limit=1", key)["items"]
+    address = f"{base}/v1/stores/{offer['store']['id']}"
+    version = api("GET", address, key)["version"]
+    return {**api("PATCH", address, key, {"merchant_id": merchant_id}, version=version), "offer": offer}
+
+
+def api(method: str, address: str, key: str, body: Any = None, *, version: int = 0) -> Any:
+    """The JSON of an answer of the public API."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "If-Match": f'"v{version}"'}
+    request = urllib.request.Request(address, data=None if body is None else json.dumps(body).encode(), headers=headers, method=method)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return json.load(response)
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def launch() -> Iterator[Callable[..., Browser]]:
+    """Starts a browser. camera: a file of pictures (Motion JPEG) that its camera sees, read when the camera is switched on."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     assert found, "script/test installs chromium"
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield made
-        made.close()
+        yield lambda camera=None: playwright.chromium.launch(executable_path=found, args=[*FLAGS, *(camera_of(camera) if camera else [])])
+
+
+def camera_of(pictures_file: Path) -> list[str]:
+    return ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={pictures_file}"]
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
+    made = launch()
+    yield made
+    made.close()
+
+
+@dataclass
+class Watch:
+    """What went wrong on pages, and what they asked of others."""
+
+    base: str
+    contexts: list[BrowserContext] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def open(
+        self,
+        browser: Browser,
+        path: str,
+        *,
+        width: int = 1_200,
+        height: int = 800,
+        scheme: str = "light",
+        quiet: bool = True,
+        webgl: bool = True,
+        **more: Any,
+    ) -> Page:
+        """A page in a context of its own. quiet: False where the browser will log failures that the test provokes. webgl: False for no map."""
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **{"locale": "en-GB", **more}
+        )
+        self.contexts.append(context)
+        if not webgl:
+            context.add_init_script(NO_WEBGL)
+        page = context.new_page()
+        if quiet:
+            page.on("console", lambda message: self.trouble.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith((self.base, "data:", "blob:")) else self.outside.append(request.url))
+        page.goto(self.base + path, wait_until="domcontentloaded")
+        return page
+
+    def close(self) -> None:
+        """Fails where anything was wrong."""
+        errors = [error for context in self.contexts for page in context.pages for error in page.evaluate("window.plannerErrors ?? []")]
+        for context in self.contexts:
+            context.close()
+        assert (self.trouble, self.outside, errors) == ([], [], [])
 
 
 @pytest.fixture
 def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Opens a page and waits until its map stands still."""
-    contexts, trouble, outside = [], [], []
-
-    def go(path: str, *, width: int = 1_200, height: int = 800, scheme: str = "light", quiet: bool = True, **more: Any) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **{"locale": "en-GB", **more}
-        )
-        contexts.append(context)
-        page = context.new_page()
-        if quiet:
-            page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith((site.base, "data:", "blob:")) else outside.append(request.url))
-        page.goto(site.base + path, wait_until="domcontentloaded")
-        return page
-
-    yield go
-    errors = [error for context in contexts for page in context.pages for error in page.evaluate("window.plannerErrors ?? []")]
-    for context in contexts:
-        context.close()
-    assert (trouble, outside, errors) == ([], [], [])
+    """Opens a page in the browser that all tests share, or in one of the test's own (`of`)."""
+    watch = Watch(site.base)
+    yield lambda path, *, of=browser, **more: watch.open(of, path, **more)
+    watch.close()
 
 
 @pytest.fixture

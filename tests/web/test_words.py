@@ -12,13 +12,22 @@ from geo_o2o.web.words import LANGUAGES, language_of, words
 WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
 # Page to what speaks on it.
 _PLANNER = ("planner", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
+_VISITOR = ("visitor", "visitor/here", "visitor/map", "visitor/search", "visitor/shelf", "visitor/visit")
 SPEAKERS = {
+    "counter": ["templates/counter.html", "templates/tongues.html", *(f"static/{name}.js" for name in ("counter", "counter/till", "counter/queue"))],
     "planner": ["templates/planner.html", "templates/tongues.html", *(f"static/{name}.js" for name in _PLANNER)],
     "verify": ["templates/verify.html", "templates/tongues.html", "static/verify.js"],
+    "visitor": [
+        *(f"templates/{name}.html" for name in ("visitor", "list", "place", "nothing", "tongues")),
+        *(f"static/{name}.js" for name in _VISITOR),
+        "cards.py",
+        "formats.py",
+        "service.py",
+    ],
 }
 # The verifier's own sentences, which its page translates.
 VERIFIER = [f"static/verify/{name}.js" for name in ("receipt", "policy", "file", "jws", "merkle")]
-_SAID = re.compile(r"""(?<!\w)(?:t|_)\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
+_SAID = re.compile(r"""(?:(?<!\w)(?:t|_)|formats\.say|self\.say)\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
 
 
 def said(page: str) -> set[str]:

@@ -1,4 +1,4 @@
-// The public API, asked with the planner's key. The key comes in the part of the address that no server sees, and stays in this tab.
+// The public API, asked with a key: a reader's own, which comes in the part of the address that no server sees and stays in this tab, or the page's.
 const SLOT = 'geo_o2o.key';
 
 export function takeKey() {
@@ -11,7 +11,10 @@ export function takeKey() {
 }
 export const keepKey = key => sessionStorage.setItem(SLOT, key);
 export const forgetKey = () => sessionStorage.removeItem(SLOT);
-export const headers = () => ({ Authorization: `Bearer ${sessionStorage.getItem(SLOT)}` });
+// A key that came with the page itself.
+let own = null;
+export const useKey = key => { own = key; };
+export const headers = () => ({ Authorization: `Bearer ${own ?? sessionStorage.getItem(SLOT)}` });
 
 export class Problem extends Error {
   constructor(status, body) {

@@ -8,14 +8,16 @@ const THEMES = {
     ramp: ['#163640', '#17505a', '#1c7173', '#33957f', '#6dba83', '#b4db8c', '#f5f6b8'], ink: '#e9eff3', select: '#ff8a5c', second: '#ff8a5c', first: '#62cbbd', faint: '#6b7a85', opacity: .9 },
 };
 const CJK = ['PingFang TC', 'Microsoft JhengHei', 'Noto Sans CJK TC', 'sans-serif'];
-const MEDIUM = ['Inter Medium', ...CJK], BOLD = ['Inter Bold', ...CJK];
+const MEDIUM = ['Inter Medium', ...CJK];
+export const BOLD = ['Inter Bold', ...CJK];
 const grow = (...stops) => ['interpolate', ['exponential', 1.5], ['zoom'], ...stops];
 const NONE = { type: 'FeatureCollection', features: [] };
 
 export const theme = name => THEMES[name];
 export const hexColour = (name, breaks) => ['step', ['coalesce', ['get', 'shown'], 0], 'rgba(0,0,0,0)', ...breaks.flatMap((least, i) => [least, THEMES[name].ramp[i]])];
 
-export function makeStyle(name, breaks, { origin, bounds, data }) {
+// planner: its own layers' data and classes, which lie between land and streets; without it the map alone.
+export function makeStyle(name, { origin, bounds = [-179.8, -84.9, 179.8, 84.9], planner = null }) {
   const t = THEMES[name], layers = [{ id: 'land', type: 'background', paint: { 'background-color': t.land } }];
   const base = (id, type, layer, paint, more = {}) => layers.push({ id, type, source: 'base', 'source-layer': layer, paint, ...more });
   const kind = (...names) => ['in', ['get', 'kind'], ['literal', names]];
@@ -23,9 +25,7 @@ export function makeStyle(name, breaks, { origin, bounds, data }) {
   base('water', 'fill', 'water', { 'fill-color': t.water }, { filter: ['==', ['geometry-type'], 'Polygon'] });
   base('streams', 'line', 'water', { 'line-color': t.water, 'line-width': grow(12, .4, 16, 2.4) }, { filter: ['==', ['geometry-type'], 'LineString'] });
   base('buildings', 'fill', 'buildings', { 'fill-color': t.building, 'fill-outline-color': t.outline, 'fill-opacity': .75 }, { minzoom: 14 });
-  layers.push({ id: 'hidden', type: 'fill', source: 'cells', filter: ['has', 'hidden'], paint: { 'fill-pattern': 'hatch', 'fill-opacity': .5 } });
-  layers.push({ id: 'cells', type: 'fill', source: 'cells', filter: ['!', ['has', 'hidden']], paint: { 'fill-color': hexColour(name, breaks), 'fill-opacity': t.opacity, 'fill-antialias': false } });
-  layers.push({ id: 'gaps', type: 'line', source: 'cells', paint: { 'line-color': t.land, 'line-width': grow(12, .5, 15, 1.4, 17, 2.6) } });
+  if (planner) layers.push(...cellLayers(t, hexColour(name, planner.breaks)));
   const cap = { layout: { 'line-cap': 'round', 'line-join': 'round' } };
   const road = (id, filter, edge, fill, wide, soft, minzoom) => {
     base(`${id}-edge`, 'line', 'roads', { 'line-color': edge, 'line-width': grow(...wide.map((v, i) => i % 2 ? v * 1.25 + .6 : v)), 'line-opacity': soft }, { filter, minzoom, ...cap });
@@ -36,27 +36,45 @@ export function makeStyle(name, breaks, { origin, bounds, data }) {
   road('minor', kind('minor_road'), t.roadEdge, t.road, [12, .4, 14, 1.1, 16, 4.4, 18, 14], .6, 13);
   road('major', kind('major_road'), t.roadEdge, t.road, [10, .6, 14, 2.8, 16, 8, 18, 22], .8, 10);
   road('highway', kind('highway'), t.highwayEdge, t.highway, [8, .8, 14, 4, 16, 11, 18, 26], 1, 8);
-  layers.push({ id: 'districts', type: 'line', source: 'districts', layout: { 'line-join': 'round' }, paint: {
-    'line-color': ['case', ['==', ['feature-state', 'pick'], 0], t.first, ['==', ['feature-state', 'pick'], 1], t.second, t.ink],
-    'line-width': ['case', ['!=', ['coalesce', ['feature-state', 'pick'], -1], -1], 3.5, 1.4], 'line-opacity': ['case', ['!=', ['coalesce', ['feature-state', 'pick'], -1], -1], 1, .65] } });
-  layers.push({ id: 'district-areas', type: 'fill', source: 'districts', paint: { 'fill-opacity': 0 } });
-  layers.push({ id: 'focus-casing', type: 'line', source: 'focus', filter: ['get', 'picked'], paint: { 'line-color': t.land, 'line-width': 7 } });
-  layers.push({ id: 'focus', type: 'line', source: 'focus', layout: { 'line-join': 'round' }, paint: { 'line-color': ['case', ['get', 'picked'], t.select, t.ink], 'line-width': ['case', ['get', 'picked'], 3, 2] } });
+  if (planner) layers.push(...outlineLayers(t));
   const halo = { 'text-halo-color': t.halo, 'text-halo-width': 1.4 };
   base('road-names', 'symbol', 'roads', { 'text-color': t.text, ...halo }, { minzoom: 13.5, filter: ['all', kind('major_road', 'minor_road', 'highway'), ['has', 'name']], layout: {
     'symbol-placement': 'line', 'text-field': ['get', 'name'], 'text-font': MEDIUM, 'text-size': ['interpolate', ['linear'], ['zoom'], 13, 10, 17, 13], 'text-letter-spacing': .03, 'symbol-spacing': 320, 'text-max-angle': 35, 'symbol-sort-key': ['match', ['get', 'kind'], 'major_road', 0, 1] } });
-  layers.push({ id: 'district-names', type: 'symbol', source: 'district-tops', layout: { 'text-field': ['get', 'name'], 'text-font': BOLD, 'text-size': ['interpolate', ['linear'], ['zoom'], 12, 10.5, 16, 15], 'text-anchor': 'bottom', 'text-offset': [0, -.2], 'text-max-width': 12, 'symbol-sort-key': ['-', ['get', 'area_m2']] },
-    paint: { 'text-color': t.ink, 'text-halo-color': t.halo, 'text-halo-width': 2 } });
+  if (planner) layers.push(nameLayer(t));
   const [west, south, east, north] = bounds;
   return {
     version: 8, name: 'geo_o2o', layers,
     sources: {
       base: { type: 'vector', tiles: [`${origin}/v1/tiles/basemap/{z}/{x}/{y}.mvt`], minzoom: 8, maxzoom: 15, bounds: [west - .2, south - .1, east + .2, north + .1], attribution: '© <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a> contributors' },
-      cells: { type: 'geojson', data: data.cells ?? NONE, promoteId: 'cell' }, districts: { type: 'geojson', data: data.districts ?? NONE, promoteId: 'id' },
-      'district-tops': { type: 'geojson', data: data.tops ?? NONE }, focus: { type: 'geojson', data: data.focus ?? NONE },
+      ...(planner ? plannerSources(planner) : {}),
     },
   };
 }
+
+// --- the planner's own layers ------------------------------------------------------------------------------------------------------------
+
+const plannerSources = ({ cells, districts, tops, focus }) => ({
+  cells: { type: 'geojson', data: cells ?? NONE, promoteId: 'cell' }, districts: { type: 'geojson', data: districts ?? NONE, promoteId: 'id' },
+  'district-tops': { type: 'geojson', data: tops ?? NONE }, focus: { type: 'geojson', data: focus ?? NONE },
+});
+
+const cellLayers = (t, colour) => [
+  { id: 'hidden', type: 'fill', source: 'cells', filter: ['has', 'hidden'], paint: { 'fill-pattern': 'hatch', 'fill-opacity': .5 } },
+  { id: 'cells', type: 'fill', source: 'cells', filter: ['!', ['has', 'hidden']], paint: { 'fill-color': colour, 'fill-opacity': t.opacity, 'fill-antialias': false } },
+  { id: 'gaps', type: 'line', source: 'cells', paint: { 'line-color': t.land, 'line-width': grow(12, .5, 15, 1.4, 17, 2.6) } },
+];
+
+const outlineLayers = t => [
+  { id: 'districts', type: 'line', source: 'districts', layout: { 'line-join': 'round' }, paint: {
+    'line-color': ['case', ['==', ['feature-state', 'pick'], 0], t.first, ['==', ['feature-state', 'pick'], 1], t.second, t.ink],
+    'line-width': ['case', ['!=', ['coalesce', ['feature-state', 'pick'], -1], -1], 3.5, 1.4], 'line-opacity': ['case', ['!=', ['coalesce', ['feature-state', 'pick'], -1], -1], 1, .65] } },
+  { id: 'district-areas', type: 'fill', source: 'districts', paint: { 'fill-opacity': 0 } },
+  { id: 'focus-casing', type: 'line', source: 'focus', filter: ['get', 'picked'], paint: { 'line-color': t.land, 'line-width': 7 } },
+  { id: 'focus', type: 'line', source: 'focus', layout: { 'line-join': 'round' }, paint: { 'line-color': ['case', ['get', 'picked'], t.select, t.ink], 'line-width': ['case', ['get', 'picked'], 3, 2] } },
+];
+
+const nameLayer = t => ({ id: 'district-names', type: 'symbol', source: 'district-tops', layout: { 'text-field': ['get', 'name'], 'text-font': BOLD, 'text-size': ['interpolate', ['linear'], ['zoom'], 12, 10.5, 16, 15], 'text-anchor': 'bottom', 'text-offset': [0, -.2], 'text-max-width': 12, 'symbol-sort-key': ['-', ['get', 'area_m2']] },
+    paint: { 'text-color': t.ink, 'text-halo-color': t.halo, 'text-halo-width': 2 } });
 
 // Diagonal strokes for what is not shown, drawn here because there is no sprite.
 export function hatch(name) {

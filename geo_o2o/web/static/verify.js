@@ -5,7 +5,7 @@ import { MOST_FILE_BYTES, parseVisit } from './verify/file.js';
 import { parseCheckpoint } from './verify/note.js';
 import { BadPolicy, parsePolicy } from './verify/policy.js';
 import { saidOf, verify } from './verify/receipt.js';
-import { language, spoken, t } from './words.js';
+import { locale, spoken, t } from './words.js';
 
 const $ = id => document.getElementById(id);
 const LEVELS = [
@@ -107,7 +107,7 @@ function sentence(name, text) {
   return element(name, { lang }, words);
 }
 
-const instant = ms => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(ms) + ' UTC';
+const instant = ms => new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(ms) + ' UTC';
 const key = text => element('code', {}, text);
 
 function believed(one, asked) {
@@ -119,7 +119,7 @@ function believed(one, asked) {
     [t('Store'), key(one.store)],
     [t('Visitor, by another name for each reader'), key(one.subject)],
     [t('Operator'), one.issuer],
-    [t('Probability that the device was inside'), one.p_in === null ? '–' : new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 }).format(one.p_in / 1000)],
+    [t('Probability that the device was inside'), one.p_in === null ? '–' : new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 }).format(one.p_in / 1000)],
     [t('Risk, 0 to 100'), String(one.risk), one.reasons.join(', ')],
     [t('In the log'), one.log.origin, t('entry {index} of {size}', one.log)],
   ];

@@ -56,7 +56,7 @@ export function drawMap(bounds) {
 
 const wide = () => innerWidth > 820;
 export const room = () => wide() ? { top: 30, left: 30, right: 60, bottom: 150 } : { top: 40, left: 16, right: 16, bottom: 290 };
-const style = () => makeStyle(themeNow(), state.breaks, { origin: location.origin, bounds: state.bounds ?? [-180, -85, 180, 85], data: { cells: state.cells, districts: outlines(), tops: tops(), focus: focus() } });
+const style = () => makeStyle(themeNow(), { origin: location.origin, bounds: state.bounds ?? undefined, planner: { breaks: state.breaks, cells: state.cells, districts: outlines(), tops: tops(), focus: focus() } });
 
 export function dress() {
   for (const [source, data] of [['cells', state.cells], ['districts', outlines()], ['district-tops', tops()], ['focus', focus()]]) map.getSource(source)?.setData(data);
