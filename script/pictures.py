@@ -11,6 +11,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -67,10 +68,78 @@ def planner(browser: Browser, base: str, key: str) -> None:
         context.close()
 
 
+def first_place(page: Page) -> None:
+    page.locator(".o").first.click()
+    page.locator("#place h2").wait_for()
+
+
+def check_in(page: Page) -> None:
+    first_place(page)
+    page.locator("#checkin").click()
+    page.locator("#plain").click()
+    page.locator("#level").wait_for()
+    page.locator("#visit").evaluate("one => one.scrollIntoView()")
+
+
+VISITOR: tuple[tuple[str, tuple[int, int], str, Callable[[Page], None]], ...] = (
+    ("visitor-light", WIDE, "light", nothing),
+    ("visitor-dark", WIDE, "dark", first_place),
+    ("visitor-phone-light", PHONE, "light", nothing),
+    ("visitor-phone-dark", PHONE, "dark", first_place),
+    ("visitor-phone-check-in", PHONE, "light", check_in),
+)
+COUNTER = (
+    ("counter-light", (1180, 820), "light"),
+    ("counter-dark", (1180, 820), "dark"),
+    ("counter-phone-light", PHONE, "light"),
+    ("counter-phone-dark", PHONE, "dark"),
+)
+
+
+def visitor(browser: Browser, base: str, place: dict[str, float]) -> None:
+    for name, (width, height), theme, act in VISITOR:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce", locale="en-GB",  # type: ignore[arg-type]
+            permissions=["geolocation"], geolocation={"latitude": place["lat"], "longitude": place["lng"], "accuracy": 12},
+        )  # fmt: skip
+        page = context.new_page()
+        page.goto(base)
+        page.wait_for_function(IDLE)
+        page.locator("#here").click()
+        page.wait_for_load_state("networkidle")
+        act(page)
+        page.wait_for_function(IDLE)
+        take(page, name)
+        context.close()
+
+
+def counter(browser: Browser, base: str, keys: dict[str, str]) -> None:
+    """A till of the demonstration's merchant, and somebody who waits."""
+    for name, (width, height), theme in COUNTER:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB")  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{base}/counter#key={keys['store']}")
+        page.locator("#enrol").get_by_role("button").click()
+        page.locator("#code svg").wait_for()
+        store = page.evaluate("import('/static/counter/till.js').then(one => one.till.store.id)")
+        at = api(f"{base}/v1/stores/{store}", keys["app"])
+        someone = Visitor(base, key=keys["web"], device=Device.make())
+        someone.enrol()
+        code = page.locator("#code").get_attribute("data-code")
+        waiting = someone.check_in(store, [Position(at["lat"], at["lng"], accuracy_m=12)], code=code)
+        page.locator(f"#waiting li[data-id='{waiting['id']}']").wait_for()
+        take(page, name, whole=width == PHONE[0])
+        context.close()
+
+
+def api(address: str, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(urllib.request.urlopen(urllib.request.Request(address, headers={"Authorization": f"Bearer {key}"})).read())
+    return found
+
+
 def confirmed_visit(base: str, keys: dict[str, str], folder: Path) -> Path:
     """A receipt of a visit that a till has confirmed, at the first store there is."""
-    asked = urllib.request.Request(f"{base}/v1/stores?limit=1", headers={"Authorization": f"Bearer {keys['app']}"})
-    store = json.loads(urllib.request.urlopen(asked).read())["items"][0]
+    store = api(f"{base}/v1/stores?limit=1", keys["app"])["items"][0]
     till = Till(base, keys["admin"], store["id"], TillKey.make())
     till.enrol()
     visitor = Visitor(base, key=keys["app"], device=Device.kept(folder / "device.pem"), account=f"somebody {uuid4()}")
@@ -102,7 +171,9 @@ def main() -> None:
     keys = json.loads(asked.keys.read_text())
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[flag for flag in FLAGS if "gpu-compositing" not in flag])
+        visitor(browser, asked.base, api(f"{asked.base}/v1/stores?limit=1", keys["store"])["items"][0])
+        counter(browser, asked.base, keys)
         planner(browser, asked.base, keys["planner"])
         verify(browser, asked.base, keys)
         browser.close()
