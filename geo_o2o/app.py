@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
+    from .profiles import views as profiles
     from .receipts import views as receipts
     from .signers import views as signers
     from .sponsorships import views as sponsorships
@@ -79,7 +80,8 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    for room in (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, maps, insights, ops):
+    rooms = (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, profiles, maps, insights, ops)
+    for room in rooms:
         api.register_blueprint(room.blueprint)
     app.register_blueprint(web.blueprint)
     discovery.set_up(app)
