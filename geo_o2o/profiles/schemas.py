@@ -29,7 +29,7 @@ class WeightsSchema(Schema):
     )  # fmt: skip
 
 
-class ProfileRequest(WeightsSchema):
+class RankProfileRequest(WeightsSchema):
     name = Text(longest=60, required=True, metadata={"description": "letters, digits and dashes; used once, because a profile never changes"})
 
 
@@ -48,7 +48,7 @@ class PreviewRequest(Schema):
     limit = WholeNumber(low=1, high=50, load_default=20)
 
 
-class ProfileResponse(ma.Schema):
+class RankProfileResponse(ma.Schema):
     name = ma.fields.String()
     distance_weight = ma.fields.Integer()
     half_distance_m = ma.fields.Integer()
@@ -60,8 +60,8 @@ class ProfileResponse(ma.Schema):
     created_at = Moment(allow_none=True, metadata={"description": "null for those that are built in"})
 
 
-class ProfileList(ma.Schema):
-    items = ma.fields.List(ma.fields.Nested(ProfileResponse))
+class RankProfileList(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(RankProfileResponse))
     next = ma.fields.String(allow_none=True)
 
 

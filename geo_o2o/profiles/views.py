@@ -11,14 +11,14 @@ from ..discovery.service import Finder
 from ..http import answer, database, this_minute, utcnow
 from ..parsing import Blueprint
 from . import service
-from .schemas import PreviewRequest, PreviewResponse, ProfileList, ProfileRequest, ProfileResponse, dump_difference, dump_profile
+from .schemas import PreviewRequest, PreviewResponse, RankProfileList, RankProfileRequest, RankProfileResponse, dump_difference, dump_profile
 
 blueprint = Blueprint("profiles", __name__, url_prefix="/v1/profiles", description="The weights behind every answer")
 
 
 @blueprint.get("")
 @access("profiles:write")
-@blueprint.response(200, ProfileList)
+@blueprint.response(200, RankProfileList)
 def index() -> dict[str, Any]:
     """Every rank profile: those that are built in, and those of this deployment, which are never changed."""
     with database().read() as session:
@@ -28,8 +28,8 @@ def index() -> dict[str, Any]:
 
 @blueprint.post("")
 @access("profiles:write")
-@blueprint.arguments(ProfileRequest)
-@blueprint.response(201, ProfileResponse)
+@blueprint.arguments(RankProfileRequest)
+@blueprint.response(201, RankProfileResponse)
 def create(asked: dict[str, Any]) -> Response:
     """Add a profile, to be named in questions from now on (`profile=`). A name is used once."""
     profile, now = service.read_profile(asked), utcnow()
