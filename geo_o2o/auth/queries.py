@@ -15,6 +15,9 @@ from .models import ApiKey, IdempotencyKey, Merchant
 
 def find_key(session: Session, prefix: str) -> ApiKey | None:
     """A live key by its prefix."""
+    # What no key is called is not asked for: the database takes no text with NUL.
+    if not prefix.isalnum():
+        return None
     return session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)))
 
 
@@ -24,6 +27,13 @@ def list_keys(session: Session) -> Sequence[tuple[ApiKey, str | None]]:
         sa.select(ApiKey, Merchant.name).outerjoin(Merchant, ApiKey.merchant_id == Merchant.id).order_by(ApiKey.created_at.desc(), ApiKey.id)
     )
     return [(key, name) for key, name in rows]
+
+
+def lock_operator_keys(session: Session) -> Sequence[UUID]:
+    """Ids of the live keys of the operator, locked: two of them revoked at the same time must not both be the last but one."""
+    return session.scalars(
+        sa.select(ApiKey.id).where(ApiKey.role == "admin", ApiKey.revoked_at.is_(None)).order_by(ApiKey.id).with_for_update()
+    ).all()
 
 
 def find_merchant(session: Session, merchant_id: UUID) -> Merchant | None:

@@ -27,6 +27,10 @@ class IdempotencyKeyReused(InvalidInput):
     code = "idempotency_key_reused"
 
 
+class LastOperatorKey(Conflict):
+    code = "last_operator_key"
+
+
 class RequestInProgress(Conflict):
     code = "request_in_progress"
 
@@ -36,6 +40,15 @@ def add_merchant(session: Session, *, name: str, now: datetime) -> Merchant:
     return queries.find_merchant_by_name(session, name) or queries.add_merchant(
         session, merchant_id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)), name=name, now=now
     )
+
+
+def get_merchant(session: Session, merchant_id: UUID) -> Merchant:
+    """Raises InvalidInput: a merchant is named in what is asked, and is not the thing that is asked for."""
+    found = queries.find_merchant(session, merchant_id)
+    if found is None:
+        message = f"there is no merchant {merchant_id}"
+        raise InvalidInput(message, errors={"merchant_id": [message]})
+    return found
 
 
 def create_key(session: Session, *, role: str, name: str, merchant: Merchant | None, now: datetime) -> tuple[ApiKey, str]:
@@ -77,11 +90,13 @@ def replace_key(session: Session, *, prefix: str, name: str, now: datetime) -> t
     return key, text
 
 
-def revoke_key(session: Session, *, prefix: str, now: datetime) -> ApiKey:
-    """Raises NotFound where no live key has that prefix."""
+def revoke_key(session: Session, *, prefix: str, now: datetime, keep_operator: bool = False) -> ApiKey:
+    """keep_operator: not the last key of role admin, without which nobody could make another one. Raises NotFound, LastOperatorKey."""
     key = queries.find_key(session, prefix)
     if key is None:
-        raise NotFound(f"no live key has the prefix {prefix!r}")
+        raise NotFound(f"no live key has the prefix {prefix[:40]!r}")
+    if keep_operator and key.role == "admin" and queries.lock_operator_keys(session) == [key.id]:
+        raise LastOperatorKey("this is the last key of the operator: make another one first, or revoke it by `geo-o2o keys revoke`")
     key.revoked_at = now
     return key
 

@@ -6,21 +6,21 @@ import time
 from functools import partial
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from flask.globals import request_ctx
 from sqlalchemy.exc import OperationalError
 
 from ..caller import Caller
 from ..db import Database
 from ..errors import Forbidden, Unauthenticated
-from ..http import database, settings, utcnow
+from ..http import answer, database, settings, utcnow
 from ..parsing import Blueprint
 from . import queries, service
 from .access import PUBLIC, ROLES, access, mark_of
 from .models import Merchant
-from .schemas import MerchantList, MerchantRequest, MerchantResponse
+from .schemas import KeyList, KeyMade, KeyRequest, KeyResponse, MerchantList, MerchantRequest, MerchantResponse, dump_key
 
-blueprint = Blueprint("merchants", __name__, url_prefix="/v1/merchants", description="Parties that own stores")
+blueprint = Blueprint("merchants", __name__, url_prefix="/v1", description="Parties that own stores, and API keys")
 
 # A page of keys that somebody invents must not grow the memory of a process.
 _MOST_REMEMBERED = 10_000
@@ -28,7 +28,7 @@ _MOST_REMEMBERED = 10_000
 _GRACE_S = 2.0
 
 
-@blueprint.get("")
+@blueprint.get("/merchants")
 @access("merchants:write")
 @blueprint.response(200, MerchantList)
 def index() -> dict[str, Any]:
@@ -37,7 +37,7 @@ def index() -> dict[str, Any]:
         return {"items": queries.list_merchants(session), "next": None}
 
 
-@blueprint.post("")
+@blueprint.post("/merchants")
 @access("merchants:write")
 @blueprint.arguments(MerchantRequest)
 @blueprint.response(201, MerchantResponse)
@@ -45,6 +45,56 @@ def create(body: dict[str, Any]) -> Merchant:
     """The merchant of that name, made where there is none."""
     with database().write() as session:
         return service.add_merchant(session, name=body["name"], now=utcnow())
+
+
+@blueprint.get("/keys")
+@access("keys:write")
+@blueprint.response(200, KeyList)
+def list_keys() -> dict[str, Any]:
+    """Every API key by its prefix, newest first, the revoked ones too; never its secret, which is kept nowhere."""
+    with database().read() as session:
+        return {"items": [dump_key(key, merchant=merchant) for key, merchant in queries.list_keys(session)], "next": None}
+
+
+@blueprint.post("/keys")
+@access("keys:write")
+@blueprint.arguments(KeyRequest)
+@blueprint.response(201, KeyMade)
+def create_key(asked: dict[str, Any]) -> Response:
+    """A new key. Its text is in this answer and never again; a store's key belongs to a merchant."""
+    with database().write() as session:
+        merchant = service.get_merchant(session, asked["merchant_id"]) if asked.get("merchant_id") else None
+        key, text = service.create_key(session, role=asked["role"], name=asked["name"], merchant=merchant, now=utcnow())
+    return _once(dump_key(key, merchant=merchant.name if merchant else None), text)
+
+
+@blueprint.post("/keys/<prefix>/replace")
+@access("keys:write")
+@blueprint.response(201, KeyMade)
+def replace_key(prefix: str) -> Response:
+    """A new key for the app or store of an old one, whose accounts, check-ins and receipts stay theirs; the old one goes on until it is revoked."""
+    with database().write() as session:
+        key, text = service.replace_key(session, prefix=prefix, name="", now=utcnow())
+        merchant = queries.find_merchant(session, key.merchant_id) if key.merchant_id else None
+    return _once(dump_key(key, merchant=merchant.name if merchant else None), text)
+
+
+@blueprint.post("/keys/<prefix>/revoke")
+@access("keys:write")
+@blueprint.response(200, KeyResponse)
+def revoke_key(prefix: str) -> dict[str, Any]:
+    """Make a key useless, for good; running services forget it within seconds. The last key of the operator is not revoked here."""
+    with database().write() as session:
+        key = service.revoke_key(session, prefix=prefix, now=utcnow(), keep_operator=True)
+        merchant = queries.find_merchant(session, key.merchant_id) if key.merchant_id else None
+        return dump_key(key, merchant=merchant.name if merchant else None)
+
+
+def _once(body: dict[str, Any], text: str) -> Response:
+    """An answer with a secret, which nobody on the way shall keep."""
+    response = answer({**body, "key": text}, status=201)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def guard(app: Flask) -> None:
