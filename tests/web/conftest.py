@@ -193,7 +193,7 @@ class Watch:
 
     def close(self) -> None:
         """Fails where anything was wrong."""
-        errors = [error for context in self.contexts for page in context.pages for error in page.evaluate("window.plannerErrors ?? []")]
+        errors = [error for context in self.contexts for page in context.pages for error in page.evaluate("window.mapErrors ?? []")]
         for context in self.contexts:
             context.close()
         assert (self.trouble, self.outside, errors) == ([], [], [])

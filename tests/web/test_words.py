@@ -11,10 +11,14 @@ from geo_o2o.web.words import LANGUAGES, language_of, words
 
 WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
 # Page to what speaks on it.
-_PLANNER = ("planner", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
-_VISITOR = ("visitor", "visitor/here", "visitor/map", "visitor/search", "visitor/shelf", "visitor/visit")
+_PLANNER = ("planner", "basemap", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
+_VISITOR = ("visitor", "basemap", "visitor/here", "visitor/map", "visitor/search", "visitor/shelf", "visitor/visit")
 SPEAKERS = {
-    "counter": ["templates/counter.html", "templates/tongues.html", *(f"static/{name}.js" for name in ("counter", "counter/till", "counter/queue"))],
+    "counter": [
+        "templates/counter.html",
+        "templates/tongues.html",
+        *(f"static/{name}.js" for name in ("counter", "counter/day", "counter/guests", "counter/queue", "counter/till")),
+    ],
     "planner": ["templates/planner.html", "templates/tongues.html", *(f"static/{name}.js" for name in _PLANNER)],
     "verify": ["templates/verify.html", "templates/tongues.html", "static/verify.js"],
     "visitor": [

@@ -1,28 +1,17 @@
 // The store's counter: a code that changes, guests who wait, and what this till has confirmed. The code needs no network.
 import { forgetKey, headers, json, keepKey, Problem, takeKey } from './api.js';
 import { drawCode, guestName, readCodes } from './codes.js';
+import { $, element } from './dom.js';
 import { get, put, remove } from './kept.js';
 import { themeButton } from './theme.js';
 import { locale, t } from './words.js';
+import { note, read } from './counter/day.js';
+import { drawGuests, FAILED } from './counter/guests.js';
 import { confirmScan, flush, queued } from './counter/queue.js';
 import { codeOf, digitsNow, enrolTill, forgetTill, hearClock, loadTill, now, revokedAt, stepNow, STEP_S, till } from './counter/till.js';
 
-const $ = id => document.getElementById(id);
-const POLL_MS = 3_000, CHECK_TILL_MS = 60_000, MOST_PAGES = 20;
-const CONFIRMED = 3, REDEEMED = 4;
-const FAILED = {
-  checkin_expired: t('Code was old'), already_confirmed: t('Confirmed by another till'), voided: t('Taken back'), till_revoked: t('Till is revoked'), till_not_of_store: t('Till is of another store'),
-  not_found: t('Not of this store'), no_such_check_in: t('Not of this store'), claim_mismatch: t('Code was changed'), clock_skew: t('Clock of this till is wrong'), ticket_used: t('Ticket was used'),
-};
-const METHODS = { geo: t('position'), till: t("the till's code"), totp: t('six digits') };
-let visits = new Map(), stop = null, problem = null;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+const POLL_MS = 3_000, CHECK_TILL_MS = 60_000;
+let stop = null, problem = null;
 
 // --- sign in -----------------------------------------------------------------------------------------------------------------------------
 
@@ -149,75 +138,7 @@ async function lookOnce() {
   await draw();
 }
 
-const dayOf = at => new Intl.DateTimeFormat('en-CA', { dateStyle: 'short', timeZone: till.store.zone }).format(at);
-
-async function read() {
-  const today = dayOf(now());
-  let cursor;
-  for (let page = 0; page < MOST_PAGES; page++) {
-    const { items, next } = await json('/v1/check-ins', { store_id: till.store.id, limit: 100, cursor });
-    const known = items.some(one => same(visits.get(one.id), one));
-    for (const one of items) visits.set(one.id, one);
-    // Older pages were read when they were new; what changed among them was changed here.
-    if (!next || known || dayOf(new Date(items.at(-1).checked_in_at)) !== today) break;
-    cursor = next;
-  }
-  for (const [id, one] of visits) if (dayOf(new Date(one.checked_in_at)) !== today) visits.delete(id);
-}
-const same = (a, b) => a && a.level === b.level && a.state === b.state && a.level >= CONFIRMED;
-
-const isWaiting = (one, mine) => one.level < CONFIRMED && !['voided', 'rejected'].includes(one.state) && one.expires_ms > now() && !['waiting', 'sent'].includes(mine.get(one.id)?.state);
-
-async function draw() {
-  const mine = new Map((await queued()).map(one => [one.id, one])), today = [...visits.values()].sort((a, b) => b.checked_in_at.localeCompare(a.checked_in_at));
-  const waiting = today.filter(one => isWaiting(one, mine)), unsent = [...mine.values()].filter(one => one.state === 'waiting');
-  const known = new Set(today.map(one => one.id));
-  $('online').className = problem || !navigator.onLine ? 'off' : 'on';
-  $('online').textContent = problem || !navigator.onLine ? t('Offline: codes and confirmations go on') : t('Online');
-  $('n-waiting').textContent = waiting.length;
-  $('n-confirmed').textContent = today.filter(one => one.level >= CONFIRMED && one.state !== 'voided').length;
-  $('n-unsent').textContent = unsent.length;
-  const fresh = waiting.map(guestLine);
-  replaceLines($('waiting'), fresh, waiting.map(one => `${one.id}${one.level}`).join());
-  $('nobody').hidden = waiting.length > 0;
-  const lines = [
-    ...[...mine.values()].filter(one => !known.has(one.id) && one.state !== 'sent').map(one => [one.at_ms, one.id, wordOf(null, one)]),
-    ...today.filter(one => !waiting.includes(one)).map(one => [Date.parse(one.checked_in_at), one.id, wordOf(one, mine.get(one.id))]),
-  ].sort((a, b) => b[0] - a[0]);
-  replaceLines($('earlier'), lines.map(earlierLine), lines.map(one => one.join()).join());
-}
-
-// Only where something has changed: a finger on a button must not miss it, nor a reader of the screen be interrupted.
-function replaceLines(list, lines, said) {
-  if (list.dataset.said === said) return;
-  list.dataset.said = said;
-  const focused = document.activeElement?.closest('li')?.dataset.id;
-  list.replaceChildren(...lines);
-  if (focused) list.querySelector(`[data-id="${focused}"] button`)?.focus();
-}
-
-function guestLine(one) {
-  const shown = one.methods.map(name => METHODS[name] ?? name).join(', ') || t('nothing shown yet');
-  const away = new Intl.NumberFormat(locale, { style: 'unit', unit: 'meter' }).format(Math.round(one.distance_mm / 1000));
-  const refuse = element('button', { type: 'button', class: 'no', 'aria-label': t('Refuse guest {guest}', { guest: guestName(one.id) }) }, t('Refuse'));
-  const yes = element('button', { type: 'button', class: 'yes', 'aria-label': t('Confirm guest {guest}', { guest: guestName(one.id) }) }, t('Confirm'));
-  yes.onclick = () => scan(one);
-  refuse.onclick = () => refuseGuest(one, refuse);
-  return element('li', { 'data-id': one.id }, element('span', { class: 'who' }, element('b', {}, t('Guest {guest}', { guest: guestName(one.id) })), element('span', {}, `${shown} · ${time(one.checked_in_at)} · ${t('{distance} away', { distance: away })}`)), refuse, yes);
-}
-
-const time = at => new Intl.DateTimeFormat(locale, { timeStyle: 'short', timeZone: till.store.zone }).format(new Date(at));
-
-function wordOf(one, mine) {
-  if (mine?.state === 'waiting') return ['wait', t('Waits to be sent')];
-  if (mine?.state === 'failed' && (!one || one.level < CONFIRMED)) return ['bad', FAILED[mine.code] ?? t('Not taken')];
-  if (one.state === 'voided') return ['bad', t('Refused')];
-  if (one.state === 'rejected') return ['bad', t('Rules said no')];
-  if (one.level >= REDEEMED) return ['good', t('Redeemed')];
-  return one.level >= CONFIRMED || mine?.state === 'sent' ? ['good', t('Confirmed')] : ['', t('Not confirmed')];
-}
-
-const earlierLine = ([at, id, [kind, word]]) => element('li', { 'data-id': id }, element('span', { class: 'at' }, time(at)), element('b', {}, t('Guest {guest}', { guest: guestName(id) })), element('span', { class: `word ${kind}` }, word));
+const draw = () => drawGuests({ problem, onConfirm: scan, onRefuse: refuseGuest });
 
 // --- what staff do -----------------------------------------------------------------------------------------------------------------------
 
@@ -269,7 +190,7 @@ async function refuseGuest(one, button) {
   try {
     const answer = await fetch(`/v1/check-ins/${one.id}/void`, { method: 'POST', headers: { ...headers(), 'Content-Type': 'application/json' }, body: JSON.stringify({ reason: 'refused at the counter' }) });
     if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
-    visits.set(one.id, await answer.json());
+    note(await answer.json());
     say(t('Guest {guest} is refused.', { guest: guestName(one.id) }));
   } catch (failure) {
     button.disabled = false;

@@ -1,5 +1,6 @@
 // The planner's map: one layer at a time on hexagons, districts with their profiles, and a slider over releases. A client of the public API.
 import { ask, forgetKey, json, keepKey, takeKey } from './api.js';
+import { save } from './dom.js';
 import { loadDistricts } from './planner/districts.js';
 import { show } from './planner/layer.js';
 import { drawMap, map, restyle } from './planner/map.js';
@@ -71,11 +72,5 @@ $('dock').onclick = async event => {
     }
   } catch (problem) { trouble(problem); }
 };
-
-function save(blob, name) {
-  const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
 
 if (takeKey()) start(); else signIn();

@@ -1,4 +1,5 @@
 // The auditor's page: a file is dropped, and what it proves is said. Keys come from this server or from files; the receipt goes nowhere.
+import { $, element } from './dom.js';
 import { themeButton } from './theme.js';
 import { Refused, read } from './verify/bytes.js';
 import { MOST_FILE_BYTES, parseVisit } from './verify/file.js';
@@ -7,7 +8,6 @@ import { BadPolicy, parsePolicy } from './verify/policy.js';
 import { saidOf, verify } from './verify/receipt.js';
 import { locale, spoken, t } from './words.js';
 
-const $ = id => document.getElementById(id);
 const LEVELS = [
   t('Somebody claims to have been there.'), t('The device was at the store, as far as its position tells.'), t('The device showed a code that only the till had.'),
   t("The store's till confirmed the visitor."), t('The store confirmed a sale or a voucher.'),
@@ -79,13 +79,6 @@ async function voidsFor(asked) {
 }
 
 // --- what is said ------------------------------------------------------------------------------------------------------------------
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 function say(kind, sign, title, words, ...rest) {
   const seal = element('div', { class: `seal ${kind}` }, element('b', { 'aria-hidden': 'true' }, sign), element('div', {}, element('h2', {}, title), ...(words ? [element('p', {}, words)] : [])));

@@ -1,9 +1,10 @@
 // The visitor's page. The service renders the list and every place; this moves them: filters without reloading, pins, search, check-in, offline.
+import { $ } from './dom.js';
 import { useKey } from './api.js';
 import { themeButton } from './theme.js';
 import { language, locale, t } from './words.js';
 import { follow, greet } from './visitor/here.js';
-import { $, notice, site } from './visitor/page.js';
+import { notice, site } from './visitor/page.js';
 import { startSearch } from './visitor/search.js';
 import { saveButton, shareButton, showShelf } from './visitor/shelf.js';
 import { closeVisit, startVisit } from './visitor/visit.js';

@@ -4,7 +4,8 @@ import { count, esc, lines } from '../charts.js';
 import { panel } from '../panel.js';
 import { language, t } from '../words.js';
 import { dress, loaded, map, room } from './map.js';
-import { $, state, still } from './state.js';
+import { still } from '../basemap.js';
+import { $, state } from './state.js';
 
 export async function loadDistricts([west, south, east, north]) {
   const { items } = await json('/v1/districts', { bbox: [west, south, east, north].join(','), outlines: true, limit: 500 });

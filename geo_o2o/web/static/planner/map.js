@@ -1,39 +1,27 @@
 // The map: hexagons of one layer, outlines of districts, and what the pointer or the keys read.
-import * as maplibre from '../vendor/maplibre-gl@6.17.0/maplibre-gl.mjs';
-import { headers } from '../api.js';
+import { canDraw, openBasemap } from '../basemap.js';
 import { hatch, hexColour, makeStyle } from '../mapstyle.js';
 import { themeNow } from '../theme.js';
 import { t } from '../words.js';
 import { mark, outlines, pick, tops } from './districts.js';
 import { tip } from './figures.js';
 import { show } from './layer.js';
-import { $, DEMAND, state, still, trouble } from './state.js';
+import { $, DEMAND, state, trouble } from './state.js';
 
 export let map = null;
 
 export function drawMap(bounds) {
-  if (!document.createElement('canvas').getContext('webgl2')) {
+  if (!canDraw()) {
     trouble(new Error(t('This browser cannot draw the map (WebGL 2 is missing); the districts and the downloads work all the same.')));
     $('map').dataset.state = 'idle';
     return;
   }
   const [west, south, east, north] = bounds;
   state.bounds = bounds;
-  map = window.plannerMap = new maplibre.Map({
-    container: 'map', style: style(), bounds: [[west, south], [east, north]], fitBoundsOptions: { padding: room() }, minZoom: 4, maxZoom: 18, fadeDuration: still ? 0 : 200,
-    attributionControl: false, dragRotate: false, pitchWithRotate: false, canvasContextAttributes: { preserveDrawingBuffer: true },
-    transformRequest: url => url.startsWith(`${location.origin}/v1/`) ? { url, headers: headers() } : { url },
-    locale: { 'Map.Title': t('Map of hexagons. Arrow keys move it, plus and minus zoom, Enter reads the hexagon in the middle.'),
-      'NavigationControl.ZoomIn': t('Zoom in'), 'NavigationControl.ZoomOut': t('Zoom out') },
+  map = window.plannerMap = openBasemap({
+    title: t('Map of hexagons. Arrow keys move it, plus and minus zoom, Enter reads the hexagon in the middle.'),
+    style: style(), bounds: [[west, south], [east, north]], fitBoundsOptions: { padding: room() }, canvasContextAttributes: { preserveDrawingBuffer: true },
   });
-  map.touchZoomRotate.disableRotation();
-  map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
-  map.addControl(new maplibre.AttributionControl({ compact: false }), 'bottom-right');
-  const busy = () => { $('map').dataset.state = 'busy'; };
-  map.on('movestart', busy);
-  map.on('dataloading', busy);
-  map.on('idle', () => { $('map').dataset.state = 'idle'; });
-  map.on('error', event => { (window.plannerErrors ??= []).push(String(event.error?.message ?? event.error)); });
   // Before any tile is drawn that needs it, also after a change of theme.
   map.on('style.load', () => { if (!map.hasImage('hatch')) map.addImage('hatch', hatch(themeNow())); dress(); });
   map.on('moveend', () => { if (!(state.layer in DEMAND)) show(); });

@@ -1,8 +1,8 @@
 // What the page shows at the moment, and what its parts share.
+import { $ } from '../dom.js';
 import { t } from '../words.js';
 
-export const $ = id => document.getElementById(id);
-export const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+export { $ };
 export const DEMAND = { visits: 'week', day_parts: 'month', returns: 'month', origins: 'month' };
 export const PARTS = { day_parts: ['morning', 'midday', 'afternoon', 'evening'] };
 export const TITLES = { visits: t('People a week, per cell'), day_parts: t('People a month in this part of the day, per cell'), returns: t('Share of people who came back'), origins: t('People a month from elsewhere, per cell'),

@@ -1,6 +1,7 @@
 // Where the reader is: asked once, with the reason; and what is done where the answer is no, or far from sure.
+import { $ } from '../dom.js';
 import { locale, t } from '../words.js';
-import { $, notice } from './page.js';
+import { notice } from './page.js';
 
 const SLOT = 'geo_o2o.asked', POOR_M = 1_000, PATIENCE_MS = 15_000, MOVED_M = 150, GOOD_M = 100;
 const MOST_FIXES = 3, COLLECT_MS = 2_500, MOST_ACCURACY_MM = 100_000_000;

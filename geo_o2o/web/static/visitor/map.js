@@ -1,10 +1,8 @@
 // The map beside the list: the same places as numbered pins, which move together with the cards. It comes after the list, and the page does without.
-import * as maplibre from '../vendor/maplibre-gl@6.17.0/maplibre-gl.mjs';
-import { headers } from '../api.js';
+import { LngLatBounds, openBasemap, still } from '../basemap.js';
 import { makeStyle, theme, BOLD } from '../mapstyle.js';
 import { themeNow } from '../theme.js';
 import { t } from '../words.js';
-import { $, still } from './page.js';
 
 const NONE = { type: 'FeatureCollection', features: [] }, MOST_PINS = 100, WIDE = 820;
 let map = null, pins = NONE, me = NONE, picked = '';
@@ -12,19 +10,7 @@ let map = null, pins = NONE, me = NONE, picked = '';
 const point = (lng, lat, properties = {}) => ({ type: 'Feature', properties, geometry: { type: 'Point', coordinates: [lng, lat] } });
 
 export function openMap({ centre, onPick, onMoved }) {
-  map = window.visitorMap = new maplibre.Map({
-    container: 'map', style: style(), center: centre, zoom: 15.2, minZoom: 4, maxZoom: 18.5, fadeDuration: still ? 0 : 200, attributionControl: false, dragRotate: false, pitchWithRotate: false,
-    transformRequest: url => url.startsWith(`${location.origin}/v1/`) ? { url, headers: headers() } : { url },
-    locale: { 'Map.Title': t('Map of the places in the list. Arrow keys move it, plus and minus zoom.'), 'NavigationControl.ZoomIn': t('Zoom in'), 'NavigationControl.ZoomOut': t('Zoom out') },
-  });
-  map.touchZoomRotate.disableRotation();
-  map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
-  map.addControl(new maplibre.AttributionControl({ compact: false }), 'bottom-right');
-  const busy = () => { $('map').dataset.state = 'busy'; };
-  map.on('movestart', busy);
-  map.on('dataloading', busy);
-  map.on('idle', () => { $('map').dataset.state = 'idle'; });
-  map.on('error', event => { (window.plannerErrors ??= []).push(String(event.error?.message ?? event.error)); });
+  map = window.visitorMap = openBasemap({ title: t('Map of the places in the list. Arrow keys move it, plus and minus zoom.'), style: style(), center: centre, zoom: 15.2, maxZoom: 18.5 });
   map.on('style.load', () => { drawPins(); refresh(); });
   // Only a hand that moves the map asks for another list.
   map.on('moveend', event => { if (event.originalEvent) onMoved(map.getCenter()); });
@@ -41,7 +27,7 @@ export function showPins(cards, { fit = true } = {}) {
   if (!map) return;
   refresh();
   if (!fit || !cards.length) return;
-  const bounds = new maplibre.LngLatBounds();
+  const bounds = new LngLatBounds();
   for (const one of cards.slice(0, 12)) bounds.extend([one.lng, one.lat]);
   for (const one of me.features) if (near(one.geometry.coordinates, bounds)) bounds.extend(one.geometry.coordinates);
   const room = innerWidth > WIDE ? 90 : 40;

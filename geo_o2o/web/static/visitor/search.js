@@ -1,7 +1,7 @@
 // Search as one types: what may be meant (places of a map, categories, brands, stores), as a list under the box (ARIA combobox).
+import { $, element } from '../dom.js';
 import { json } from '../api.js';
 import { t } from '../words.js';
-import { $, element } from './page.js';
 
 const PAUSE_MS = 150;
 

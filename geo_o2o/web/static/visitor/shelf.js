@@ -1,8 +1,9 @@
 // What the reader keeps: visits with their receipts, and saved places. All of it lives in this browser alone.
+import { $, element, save } from '../dom.js';
 import { all, get, put, remove } from '../kept.js';
 import { locale, t } from '../words.js';
 import { call } from '../device.js';
-import { $, download, element, notice } from './page.js';
+import { notice } from './page.js';
 import { fetchReceipt, fileName, LEVELS } from './visit.js';
 
 const CONFIRMED = 3;
@@ -30,9 +31,9 @@ function visitLine(visit) {
     level.textContent = one.state === 'voided' ? t('taken back by the store') : one.state === 'rejected' ? t('Not taken') : t('Level {level}: {name}', { level: one.level, name: LEVELS[one.level] });
     const gone = element('button', { type: 'button', class: 'quiet' }, t('Delete'));
     gone.onclick = async () => { if (confirm(t('Delete this visit and its receipt from this browser? The receipt cannot be had again without it.'))) { await remove('visits', one.id); line.remove(); } };
-    const save = element('button', { type: 'button', class: 'quiet' }, t('Save as a file'));
-    save.onclick = () => download(one.file, fileName(one.id));
-    deeds.replaceChildren(...(one.file ? [save] : []), gone);
+    const keep = element('button', { type: 'button', class: 'quiet' }, t('Save as a file'));
+    keep.onclick = () => save(one.file, fileName(one.id));
+    deeds.replaceChildren(...(one.file ? [keep] : []), gone);
   };
   draw(visit);
   renew(visit).then(draw, () => {});

@@ -1,10 +1,10 @@
 // A check-in with this phone: what it proves, what is missing, and the receipt of it. The service judges; this page says it in plain words.
+import { $, element, save } from '../dom.js';
 import { drawCode, guestName, readCodes, TILL } from '../codes.js';
 import { call, claim, enrol } from '../device.js';
 import { all, put } from '../kept.js';
 import { t } from '../words.js';
 import { fixes } from './here.js';
-import { $, download, element } from './page.js';
 
 const POLL_MS = 2_500, RECEIPT_POLL_MS = 1_500, RECEIPT_PATIENCE_MS = 60_000;
 export const LEVELS = [t('claimed'), t('located'), t('coded'), t('confirmed'), t('redeemed')];
@@ -154,9 +154,9 @@ async function keepReceipt(visit) {
   try {
     const file = await fetchReceipt(visit.id);
     if (!line?.isConnected) return;
-    const save = element('button', { type: 'button', class: 'quiet', id: 'export' }, t('Save as a file'));
-    save.onclick = () => download(file, fileName(visit.id));
-    line.replaceChildren(t('The receipt is kept in this browser.'), ' ', save, ' ', element('a', { href: '/verify' }, t('Check it')));
+    const keep = element('button', { type: 'button', class: 'quiet', id: 'export' }, t('Save as a file'));
+    keep.onclick = () => save(file, fileName(visit.id));
+    line.replaceChildren(t('The receipt is kept in this browser.'), ' ', keep, ' ', element('a', { href: '/verify' }, t('Check it')));
     line.dataset.state = 'kept';
   } catch (failure) {
     if (line?.isConnected) line.textContent = failure.code === 'log_behind' ? t('The log is late. The receipt is safe; it comes with the next look at your visits.') : t('The receipt could not be fetched now. It comes with the next look at your visits.');
