@@ -55,7 +55,6 @@ class Listing:
     lat: float
     lng: float
     at_home: bool
-    at: datetime
     zone: ZoneInfo
     more: int | None
     currency: str
@@ -79,7 +78,7 @@ def list_places(
     ]
     shown, first = asked["limit"], hits[0] if hits else None
     return Listing(
-        kind=kind, cards=cards, lat=asked["lat"], lng=asked["lng"], at_home="lat" not in args or "lat" in not_understood, at=now,
+        kind=kind, cards=cards, lat=asked["lat"], lng=asked["lng"], at_home="lat" not in args or "lat" in not_understood,
         zone=ZoneInfo(first.get("store", first)["time_zone"] if first else "UTC"),
         more=min(shown + _PAGE, MOST) if page.last is not None and shown < MOST else None,
         currency=next((hit["currency"] for hit in hits if hit.get("currency")), asked.get("currency", "")),

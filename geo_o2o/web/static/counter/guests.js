@@ -7,7 +7,7 @@ import { queued } from './queue.js';
 import { now, till } from './till.js';
 
 export const FAILED = {
-  checkin_expired: t('Code was old'), already_confirmed: t('Confirmed by another till'), voided: t('Taken back'), till_revoked: t('Till is revoked'), till_not_of_store: t('Till is of another store'),
+  checkin_expired: t('Code was old'), voided: t('Taken back'), till_revoked: t('Till is revoked'), till_not_of_store: t('Till is of another store'),
   not_found: t('Not of this store'), no_such_check_in: t('Not of this store'), claim_mismatch: t('Code was changed'), clock_skew: t('Clock of this till is wrong'), ticket_used: t('Ticket was used'),
 };
 const METHODS = { geo: t('position'), till: t("the till's code"), totp: t('six digits') };

@@ -40,9 +40,11 @@ export async function greet(found) {
 }
 
 // Tells when the reader has walked away from where the list was made. A fix that jumps far within a moment is no walk.
+let following = 0;
 export function follow(from, moved) {
   let last = null;
-  return navigator.geolocation.watchPosition(({ coords, timestamp }) => {
+  navigator.geolocation.clearWatch(following);
+  following = navigator.geolocation.watchPosition(({ coords, timestamp }) => {
     const now = { lat: coords.latitude, lng: coords.longitude, at: timestamp };
     const jumped = last && apart(last, now) > 30 * Math.max(1, (now.at - last.at) / 1_000);
     last = now;
