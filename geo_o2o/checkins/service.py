@@ -272,6 +272,8 @@ def check_audience(row: CheckIn, audience: str, *, caller: Caller, now: datetime
     """The app that sent the claim may ask for any audience. A store may for its own merchant, and not before it has confirmed or no longer can:
     a receipt names the claim that its till is to sign, and it shall sign what the visitor shows. Raises Forbidden, NotConfirmed.
     """
+    if caller.role == "web" and audience != HOLDER:
+        raise Forbidden("a page whose key everybody knows asks for the holder's receipt alone")
     if caller.role == "admin" or caller.sent(row.caller_id, row.device_id):
         return
     own = f"merchant:{caller.merchant_id}"

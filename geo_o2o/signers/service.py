@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from .totp import SECRET_BYTES
 # Within this time accounts that used one device count as one crowd (rule R08).
 _CROWD = timedelta(days=30)
 _SECRET_BYTES = 32
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class ProofInvalid(Unauthenticated):
@@ -96,7 +98,7 @@ def check_device(session: Session, device_id: str) -> bool | None:
 
 def revoke_device(session: Session, device_id: str, *, caller: Caller, now: datetime) -> Device:
     """Raises NotFound where the caller enrolled no such device."""
-    device = queries.find_device(session, device_id)
+    device = queries.find_device(session, device_id) if _THUMBPRINT.fullmatch(device_id) else None
     if device is None or not (caller.role == "admin" or caller.sent(device.enrolled_by, device.id)):
         raise NotFound(f"there is no device {device_id[:60]!r}")
     if device.revoked_at is None:

@@ -21,12 +21,14 @@ _TYPES = {
 }  # fmt: skip
 _SMALL_ENOUGH = frozenset({".woff2", ".png"})
 _QUALITY = 6
+# No file of ours is called by more letters, and a file system takes 255.
+_LONGEST_NAME = 200
 
 
 @lru_cache(maxsize=512)
 def packed_file(name: str, encoding: str) -> tuple[bytes, str, str]:
     """The bytes of a file as they are sent, its tag, and how they are packed. Raises NotFound."""
-    path = (_STATIC / name.replace("\0", "/")).resolve()
+    path = (_STATIC / name.replace("\0", "/")).resolve() if len(name) <= _LONGEST_NAME else _STATIC
     if _STATIC not in path.parents or not path.is_file():
         raise NotFound(f"there is no file {name[:100]!r}")
     body = path.read_bytes()

@@ -76,9 +76,10 @@ def list_places(
     cards = [
         card_of(hit, number, intervals=hours.get(UUID(hit.get("store", hit)["id"])), now=now, formats=formats) for number, hit in enumerate(hits, 1)
     ]
+    at_home = not (args.get("lat") and args.get("lng")) or not {"lat", "lng"}.isdisjoint(not_understood)
     shown, first = asked["limit"], hits[0] if hits else None
     return Listing(
-        kind=kind, cards=cards, lat=asked["lat"], lng=asked["lng"], at_home="lat" not in args or "lat" in not_understood,
+        kind=kind, cards=cards, lat=asked["lat"], lng=asked["lng"], at_home=at_home,
         zone=ZoneInfo(first.get("store", first)["time_zone"] if first else "UTC"),
         more=min(shown + _PAGE, MOST) if page.last is not None and shown < MOST else None,
         currency=next((hit["currency"] for hit in hits if hit.get("currency")), asked.get("currency", "")),
@@ -92,7 +93,9 @@ def _read(args: Mapping[str, str], *, kind: Kind, home: Point) -> tuple[dict[str
     if "price_max" not in sent or "currency" not in sent:
         sent.pop("price_max", None)
         sent.pop("currency", None)
-    wrong: list[str] = []
+    wrong: list[str] = [name for name in ("lat", "lng") if name in sent and not {"lat", "lng"} <= sent.keys()]
+    for name in wrong:
+        del sent[name]
     while True:
         here = {} if "lat" in sent or "lng" in sent else {"lat": home.lat, "lng": home.lon}
         try:

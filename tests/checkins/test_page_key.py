@@ -70,10 +70,24 @@ def test_a_page_has_no_accounts(house: House, web: Api) -> None:
     problem_of(send(anna, anna.sign(house.store.id, [position()])), 403, "forbidden")
 
 
+def test_a_page_asks_for_the_holders_receipt_alone(house: House, web: Api) -> None:
+    """Each audience is another entry of the log, for ever."""
+    anna = visitor(web)
+    visit = anna.check_in(house.store.id, [position()])
+    for audience in ("platform", "brand:x", "merchant:x"):
+        assert refusal(anna.calls.json, "POST", f"/v1/check-ins/{visit['id']}/receipts", {"audience": audience}, prove=anna.device.prove) == (
+            403,
+            "forbidden",
+        )
+
+
 def test_a_device_revokes_itself(web: Api) -> None:
     anna = visitor(web)
     assert anna.calls.json("POST", f"/v1/devices/{anna.device.id}/revoke", prove=anna.device.prove)["revoked_at"]
     assert refusal(anna.enrol) == (403, "device_revoked")
+    for name in ("%00", "x" * 300, "nobody"):
+        proof = anna.device.prove("POST", f"http://localhost/v1/devices/{name}/revoke", anna.calls.nonce)
+        assert web.post(f"/v1/devices/{name}/revoke", {}, DPoP=proof).status_code in (401, 404)
 
 
 def test_an_app_needs_no_proof_for_what_it_has_sent(house: House) -> None:

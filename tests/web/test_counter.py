@@ -298,6 +298,35 @@ def test_a_wrong_key_is_told_so(open_page: Open, key: str) -> None:
     expect(page.locator("#key")).to_be_visible()
 
 
+def test_a_wrong_key_meanwhile_loses_no_confirmation(open_page: Open, site: Site, database: Database) -> None:
+    """What waits is not given up because the key that was typed is a planner's or another merchant's."""
+    with database.write() as session:
+        other = auth.add_merchant(session, name="Another Oy", now=utcnow())
+        foreign = auth.create_key(session, role="store", name="", merchant=other, now=utcnow())[1]
+    counter = open_counter(open_page, site, quiet=False, service_workers="block")
+    visit = guest(site)
+    counter.route("**/confirmations", lambda route: route.abort())
+    by_hand(counter, visit["scan"])
+    expect(line(counter, visit)).to_contain_text("Waits to be sent")
+    for key in (site.planner, foreign, site.app):
+        counter.goto(f"{site.base}/verify")
+        counter.goto(f"{site.base}/counter#key={key}")
+        expect(counter.locator("#signin-why")).to_contain_text("This key is not known here")
+    counter.unroute("**/confirmations")
+    counter.reload()
+    expect(line(counter, visit)).to_contain_text("Confirmed", timeout=20_000)
+
+
+def test_confirm_takes_the_code_of_the_chosen_guest_alone(open_page: Open, site: Site) -> None:
+    counter = open_counter(open_page, site)
+    chosen, other = guest(site), guest(site)
+    counter.locator(f"#waiting li[data-id='{chosen['id']}'] .yes").click(timeout=10_000)
+    counter.locator("#handheld").fill(other["scan"])
+    counter.locator("#handheld").press("Enter")
+    expect(counter.locator("#scan-why")).to_contain_text("and not of the one you chose")
+    assert level(site, other) == 1
+
+
 def test_who_signs_out_leaves_no_key(counter: Page) -> None:
     counter.locator("#signout").click()
     expect(counter.locator("#key")).to_be_visible()

@@ -37,7 +37,9 @@ def test_files_are_packed_and_known_again(client: FlaskClient, encoding: str) ->
     assert client.get("/static/planner.js").headers["Cache-Control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["../views.py", "..%2fviews.py", "vendor", "", "nothing.js", "%00", "vendor/../../views.py"])
+@pytest.mark.parametrize(
+    "name", ["../views.py", "..%2fviews.py", "vendor", "", "nothing.js", "%00", "vendor/../../views.py", "a" * 300, "a/" * 2_000]
+)
 def test_there_is_nothing_else(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code in (404, 400)
 

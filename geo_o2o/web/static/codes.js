@@ -28,17 +28,20 @@ export function parseScan(text) {
 // What a person calls a check-in: four digits that visitor and staff can compare.
 export const guestName = checkIn => String(parseInt(checkIn.slice(-8), 16) % 10_000).padStart(4, '0').replace(/^(..)/, '$1-');
 
-// Reads codes into found(text) until it returns true or stop() is called. Throws where there is no camera, or nobody may use it.
-export async function readCodes(video, found) {
+// Reads codes into found(text) until it returns true or the signal says so. Throws where there is no camera, or nobody may use it.
+export async function readCodes(video, found, signal) {
   const { default: decodeQR } = await import('./vendor/qr@0.7.0/decode.js');
   const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment', width: { ideal: 1280 } }, audio: false });
   let timer = 0, stopped = false;
   const stop = () => {
+    if (stopped) return;
     stopped = true;
     clearTimeout(timer);
     for (const track of stream.getTracks()) track.stop();
-    video.srcObject = null;
+    if (video.srcObject === stream) video.srcObject = null;
   };
+  if (signal.aborted) return stop();
+  signal.addEventListener('abort', stop);
   video.srcObject = stream;
   await video.play().catch(() => {});
   const canvas = document.createElement('canvas'), draw = canvas.getContext('2d', { willReadFrequently: true });
@@ -57,5 +60,4 @@ export async function readCodes(video, found) {
     if (done) stop(); else timer = setTimeout(look, PAUSE_MS);
   };
   look();
-  return stop;
 }

@@ -1,6 +1,6 @@
 // The store's counter: a code that changes, guests who wait, and what this till has confirmed. The code needs no network.
-import { forgetKey, headers, json, keepKey, Problem, takeKey } from './api.js';
-import { drawCode, guestName, readCodes } from './codes.js';
+import { headers, json, Problem, useKey } from './api.js';
+import { drawCode, guestName, parseScan, readCodes } from './codes.js';
 import { $, element } from './dom.js';
 import { get, put, remove } from './kept.js';
 import { themeButton } from './theme.js';
@@ -8,18 +8,38 @@ import { locale, t } from './words.js';
 import { note, read } from './counter/day.js';
 import { drawGuests, FAILED } from './counter/guests.js';
 import { confirmScan, flush, queued } from './counter/queue.js';
-import { codeOf, digitsNow, enrolTill, forgetTill, hearClock, loadTill, now, revokedAt, stepNow, STEP_S, till } from './counter/till.js';
+import { codeOf, digitsNow, enrolTill, forgetTill, hearClock, isOurKey, loadTill, now, revokedAt, stepNow, STEP_S, till } from './counter/till.js';
 
-const POLL_MS = 3_000, CHECK_TILL_MS = 60_000;
-let stop = null, problem = null;
+const POLL_MS = 3_000, CHECK_TILL_MS = 60_000, SURE_MS = 6_000;
+let scanning = null, problem = null, opened = false;
 
 // --- sign in -----------------------------------------------------------------------------------------------------------------------------
 
 // The key stays in this browser until somebody signs out: a till is switched on in the morning, and nobody types a key then.
+// One that is given is kept once it has been seen to be this store's: a wrong one must not take its place.
 async function account() {
-  const key = takeKey() ?? await get('keys', 'account');
-  if (key) { keepKey(key); await put('keys', key, 'account'); }
-  return key;
+  const given = new URLSearchParams(location.hash.slice(1)).get('key');
+  if (given) history.replaceState(null, '', location.pathname + location.search);
+  const kept = await get('keys', 'account');
+  if (given && given !== kept) return given;
+  if (kept) useKey(kept);
+  return null;
+}
+
+async function signInWith(key) {
+  useKey(key);
+  await loadTill();
+  try {
+    if (till?.enrolled) {
+      if (!await isOurKey()) throw new Problem(403, null);
+      await json('/v1/check-ins', { store_id: till.store.id, limit: 1 });
+    } else await json('/v1/check-ins', { limit: 1 });
+  } catch (failure) {
+    useKey(await get('keys', 'account') ?? null);
+    return signIn(failure instanceof TypeError ? t('No connection: the first time a till needs one.') : t('This key is not known here, or is no store’s.'));
+  }
+  await put('keys', key, 'account');
+  return start();
 }
 
 function signIn(why = '') {
@@ -29,13 +49,11 @@ function signIn(why = '') {
 
 $('signin').onsubmit = async event => {
   event.preventDefault();
-  keepKey($('key').value.trim());
-  await put('keys', $('key').value.trim(), 'account');
+  const key = $('key').value.trim();
   $('key').value = '';
-  start();
+  await signInWith(key);
 };
 $('signout').onclick = async () => {
-  forgetKey();
   await remove('keys', 'account');
   location.reload();
 };
@@ -43,7 +61,9 @@ $('signout').onclick = async () => {
 async function start() {
   $('signin').hidden = true;
   if (!crypto.subtle) return signIn(t('This browser signs on pages with https, or on this very machine, only.'));
-  if (!await account()) return signIn();
+  const given = await account();
+  if (given) return signInWith(given);
+  if (!await get('keys', 'account')) return signIn();
   await loadTill();
   if (till?.enrolled) return open();
   let stores;
@@ -51,7 +71,6 @@ async function start() {
     ({ items: stores } = await json('/v1/stores', { limit: 1_000 }));
   } catch (failure) {
     if (failure.status !== 401 && failure.status !== 403) return signIn(failure instanceof TypeError ? t('No connection: the first time a till needs one.') : failure.message);
-    forgetKey();
     await remove('keys', 'account');
     return signIn(t('This key is not known here, or is no store’s.'));
   }
@@ -94,6 +113,8 @@ $('full').onclick = () => document.fullscreenElement ? document.exitFullscreen()
 const stayAwake = () => { if (!document.hidden) navigator.wakeLock?.request('screen').catch(() => {}); };
 
 async function open() {
+  if (opened) return look();
+  opened = true;
   $('counter').hidden = false;
   $('name').textContent = till.store.name;
   tick();
@@ -150,31 +171,34 @@ async function scan(guest = null) {
   $('scanner').showModal();
   $('scan-why').textContent = '';
   $('handheld').value = '';
+  const own = scanning = Object.assign(new AbortController(), { guest });
   try {
-    stop = await readCodes($('video'), text => { const good = text.startsWith('XCV1:'); if (good) taken(text); return good; });
-    if (!$('scanner').open) stop();
+    await readCodes($('video'), text => { const good = text.startsWith('XCV1:'); if (good) taken(text); return good; }, own.signal);
   } catch {
+    if (own.signal.aborted) return;
     // Who has typed meanwhile reads what became of that.
     $('scan-why').textContent ||= t('The camera cannot be used here. A hand-held scanner types the code below.');
     $('handheld').focus();
   }
 }
 $('scan').onclick = () => scan();
-$('scanner').onclose = () => { stop?.(); stop = null; };
+$('scanner').onclose = () => scanning?.abort();
 $('scan-close').onclick = () => $('scanner').close();
 $('by-hand').onsubmit = event => { event.preventDefault(); taken($('handheld').value); };
 
 async function taken(text) {
-  const found = await confirmScan(text);
-  if (!found) { $('scan-why').textContent = t('This is no visitor’s code.'); return; }
+  const scan = parseScan(text.trim());
+  if (!scan) { $('scan-why').textContent = t('This is no visitor’s code.'); return; }
+  const guest = guestName(scan.checkIn), wanted = scanning?.guest;
+  if (wanted && wanted.id !== scan.checkIn) { $('scan-why').textContent = t('This is the code of guest {guest}, and not of the one you chose.', { guest }); return; }
   $('scanner').close();
-  const guest = guestName(found.checkIn);
+  const found = await confirmScan(scan);
   if (found.again) return say(t('Guest {guest} was scanned before.', { guest }), 'bad');
   await draw();
   // A look that is under way has perhaps not seen it.
   await looking;
   await look();
-  const mine = (await queued()).find(one => one.id === found.checkIn);
+  const mine = (await queued()).find(one => one.id === scan.checkIn);
   if (mine?.state === 'sent') say(t('Guest {guest} is confirmed.', { guest }), 'good');
   else if (mine?.state === 'failed') say(`${t('Guest {guest}', { guest })}: ${FAILED[mine.code] ?? t('Not taken')}`, 'bad');
   else say(t('Guest {guest} is kept, and sent when there is a connection.', { guest }), 'wait');
@@ -184,6 +208,7 @@ async function refuseGuest(one, button) {
   if (!button.dataset.sure) {
     button.dataset.sure = 'yes';
     button.textContent = t('Refuse for good?');
+    setTimeout(() => { delete button.dataset.sure; button.textContent = t('Refuse'); }, SURE_MS);
     return;
   }
   button.disabled = true;

@@ -1,5 +1,5 @@
 // The visitor's page. The service renders the list and every place; this moves them: filters without reloading, pins, search, check-in, offline.
-import { $ } from './dom.js';
+import { $, element } from './dom.js';
 import { useKey } from './api.js';
 import { themeButton } from './theme.js';
 import { language, locale, t } from './words.js';
@@ -36,6 +36,12 @@ function asked() {
 
 const stale = at => t('No connection. This is the answer from {time}.', { time: new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeStyle: 'short' }).format(new Date(at)) });
 
+// What was kept says so on itself, for as long as it stands.
+function mark(part, keptAt) {
+  part.querySelector('.stale')?.remove();
+  if (keptAt) part.prepend(element('p', { class: 'notice warn stale', role: 'status' }, stale(keptAt)));
+}
+
 async function showList({ fit = true, push = true, path = asked() } = {}) {
   const own = ++newest;
   $('list').setAttribute('aria-busy', 'true');
@@ -43,7 +49,8 @@ async function showList({ fit = true, push = true, path = asked() } = {}) {
     const [html, keptAt] = await part(path);
     if (own !== newest) return;
     $('list').innerHTML = html;
-    notice(keptAt ? stale(keptAt) : '', true);
+    notice('');
+    mark($('list'), keptAt);
     if (push) history.pushState(null, '', path);
     $('price').hidden = !found().dataset.currency;
     if (!$('price').value) $('currency').value = found().dataset.currency;
@@ -67,7 +74,8 @@ async function showPlace(href, { push = true } = {}) {
     $('place').innerHTML = html;
     if (push) history.pushState(null, '', href);
     open('place');
-    notice(keptAt ? stale(keptAt) : '', true);
+    notice('');
+    mark($('place'), keptAt);
     dressPlace();
     $('place').focus({ preventScroll: true });
     $('sheet').scrollTop = 0;
@@ -84,7 +92,7 @@ function open(name) {
 function dressPlace() {
   const one = $('place').querySelector('.one');
   const back = $('back');
-  if (back && found()) back.onclick = event => { event.preventDefault(); closeVisit(); history.pushState(null, '', asked()); open('list'); map?.showPins(cards(), { fit: false }); };
+  if (back && found()) back.onclick = event => { event.preventDefault(); newest++; closeVisit(); history.pushState(null, '', asked()); open('list'); map?.showPins(cards(), { fit: false }); };
   if (!one?.dataset.store) return;
   const { store, offer, name, title } = one.dataset;
   const place = { id: offer || store, store, name, title, href: offer ? `/offers/${offer}?store=${store}` : `/stores/${store}` };
@@ -103,7 +111,7 @@ function dressPlace() {
 themeButton($('theme'), () => map?.restyle());
 $('show').hidden = true;
 $('kept').hidden = false;
-$('kept').onclick = () => { closeVisit(); showShelf({ close: () => open(found() ? 'list' : 'place') }); open('shelf'); $('shelf').focus({ preventScroll: true }); };
+$('kept').onclick = () => { newest++; closeVisit(); showShelf({ close: () => open(found() ? 'list' : 'place') }); open('shelf'); $('shelf').focus({ preventScroll: true }); };
 form.onsubmit = event => { event.preventDefault(); showList(); };
 form.onchange = event => { if (event.target !== $('q')) showList(); };
 $('list').onclick = event => {
@@ -121,8 +129,18 @@ $('place').addEventListener('click', event => {
   showPlace(link.getAttribute('href'));
 });
 addEventListener('popstate', () => {
+  fillForm();
   if (location.pathname === '/') showList({ push: false, path: location.pathname + location.search }); else showPlace(location.pathname + location.search, { push: false });
 });
+
+// The form as the address has it.
+function fillForm() {
+  const said = new URLSearchParams(location.search);
+  for (const one of form.elements) {
+    if (!one.name || one.name === 'lang' || one.name === 'currency') continue;
+    if (one.type === 'checkbox') one.checked = said.get(one.name) === one.value; else one.value = said.get(one.name) ?? '';
+  }
+}
 
 function choose(id, { scroll = false } = {}) {
   for (const one of $('list').querySelectorAll('.o')) {
@@ -173,14 +191,20 @@ async function startMap() {
 
 async function start() {
   if (!$('place').hidden) dressPlace();
-  const keptAt = document.documentElement.dataset.keptAt;
-  if (keptAt) notice(stale(keptAt), true);
+  const { keptAt, keptOther } = document.documentElement.dataset;
+  if (keptAt) mark($(found() ? 'list' : 'place'), keptAt);
+  // The page is there, and not what is asked in it.
+  if (keptOther) {
+    fillForm();
+    if (location.pathname === '/') await showList({ push: false, path: location.pathname + location.search }); else await showPlace(location.pathname + location.search, { push: false });
+  }
   await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   await startMap().catch(noMap);
-  greet(async me => {
+  greet(async (me, wanted = false) => {
     if (!me) return;
     map?.showMe(me.lng, me.lat);
-    if (location.pathname === '/') await goTo(me, { push: false });
+    // Whoever opens an address with a place wants that one.
+    if (location.pathname === '/' && (wanted || !new URLSearchParams(location.search).has('lat'))) await goTo(me, { push: wanted });
     follow(here, walked);
   });
   navigator.serviceWorker?.register('/static/offline.js', { scope: '/' }).catch(() => {});

@@ -51,6 +51,12 @@ export async function forgetTill() {
   till = null;
 }
 
+// Whether the key that is in use now is one of this till's store.
+export async function isOurKey() {
+  const answer = await fetch(`/v1/stores/${till.store.id}`, { headers: headers() });
+  return answer.ok;
+}
+
 // When the service no longer takes what this till signs; null while it does.
 export async function revokedAt() {
   const { items } = await json(`/v1/stores/${till.store.id}/tills`);

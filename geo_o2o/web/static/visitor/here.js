@@ -30,7 +30,7 @@ export async function whereAmI() {
 export async function greet(found) {
   if (!navigator.geolocation) return;
   $('here').hidden = false;
-  $('here').onclick = async () => { $('why').hidden = true; found(await whereAmI()); };
+  $('here').onclick = async () => { $('why').hidden = true; found(await whereAmI(), true); };
   const state = await navigator.permissions?.query({ name: 'geolocation' }).then(one => one.state, () => 'prompt');
   if (state === 'granted' && localStorage.getItem(SLOT) === 'yes') return found(await whereAmI());
   if (state === 'denied' || localStorage.getItem(SLOT)) return;

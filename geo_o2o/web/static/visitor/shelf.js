@@ -4,7 +4,7 @@ import { all, get, put, remove } from '../kept.js';
 import { locale, t } from '../words.js';
 import { call } from '../device.js';
 import { notice } from './page.js';
-import { fetchReceipt, fileName, LEVELS } from './visit.js';
+import { fetchReceipt, fileName, LEVELS, send } from './visit.js';
 
 const CONFIRMED = 3;
 const moment = at => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }).format(at);
@@ -28,7 +28,7 @@ function visitLine(visit) {
   const level = element('span', { class: 'hint' }), deeds = element('span', { class: 'deeds' });
   const line = element('li', { 'data-id': visit.id }, element('b', {}, element('bdi', {}, visit.name)), element('span', { class: 'hint' }, moment(visit.at)), level, deeds);
   const draw = one => {
-    level.textContent = one.state === 'voided' ? t('taken back by the store') : one.state === 'rejected' ? t('Not taken') : t('Level {level}: {name}', { level: one.level, name: LEVELS[one.level] });
+    level.textContent = one.sent ? t('not answered yet') : one.state === 'voided' ? t('taken back by the store') : one.state === 'rejected' ? t('Not taken') : t('Level {level}: {name}', { level: one.level, name: LEVELS[one.level] });
     const gone = element('button', { type: 'button', class: 'quiet' }, t('Delete'));
     gone.onclick = async () => { if (confirm(t('Delete this visit and its receipt from this browser? The receipt cannot be had again without it.'))) { await remove('visits', one.id); line.remove(); } };
     const keep = element('button', { type: 'button', class: 'quiet' }, t('Save as a file'));
@@ -42,10 +42,10 @@ function visitLine(visit) {
 
 // As the service knows it now, with its receipt; as it was where nobody answers.
 async function renew(visit) {
+  if (visit.sent) return get('visits', (await send(visit)).id);
   const now = await (await call('GET', `/v1/check-ins/${visit.id}`)).json();
-  const newer = now.level !== visit.level || now.state !== visit.state;
   if (now.state === 'voided' || now.state === 'rejected') return put('visits', { ...visit, level: now.level, state: now.state });
-  if (visit.file && !newer) return visit;
+  if (visit.file && visit.receipt === now.receipt_id) return visit;
   if (!visit.file && now.level < CONFIRMED && Date.now() < now.expires_ms) return visit;
   await fetchReceipt(visit.id);
   return get('visits', visit.id);

@@ -1,8 +1,9 @@
 // A check-in with this phone: what it proves, what is missing, and the receipt of it. The service judges; this page says it in plain words.
 import { $, element, save } from '../dom.js';
+import { Problem } from '../api.js';
 import { drawCode, guestName, readCodes, TILL } from '../codes.js';
 import { call, claim, enrol } from '../device.js';
-import { all, put } from '../kept.js';
+import { get, put, remove } from '../kept.js';
 import { t } from '../words.js';
 import { fixes } from './here.js';
 
@@ -43,10 +44,12 @@ const PROBLEMS = {
   3: t('The phone took too long to find its position. Step outside and try again.'),
 };
 
-let stop = () => {}, polling = 0;
+// What is under way on the place that is open; whatever comes back later than that finds it ended.
+let going = new AbortController(), polling = 0;
 
 export function closeVisit() {
-  stop();
+  going.abort();
+  going = new AbortController();
   clearTimeout(polling);
   $('visit')?.replaceChildren();
 }
@@ -75,13 +78,15 @@ async function scan(place) {
   video.muted = true;
   $('visit').replaceChildren(element('p', {}, t('Point the camera at the code on the till.')), video, cancel);
   cancel.onclick = () => startVisit(place);
+  const { signal } = going;
   try {
-    stop = await readCodes(video, text => {
+    await readCodes(video, text => {
       if (!text.startsWith(TILL) && !SIX.test(text)) return false;
       checkIn(place, text);
       return true;
-    });
+    }, signal);
   } catch {
+    if (signal.aborted) return;
     startVisit(place);
     say(t('The camera cannot be used. Type the code, or check in without one.'));
     $('visit').querySelector('details').open = true;
@@ -91,24 +96,43 @@ async function scan(place) {
 const say = (text, lang) => $('visit').append(element('p', { class: 'notice warn', role: 'alert', ...(lang ? { lang } : {}) }, text));
 
 async function checkIn(place, code) {
-  stop();
+  closeVisit();
+  const { signal } = going;
   const step = element('p', { class: 'step', role: 'status' }, t('Finding the position…'));
   $('visit').replaceChildren(step);
   try {
     const found = await fixes();
+    signal.throwIfAborted();
     step.textContent = t('Signing…');
     await enrol();
     const { key, body } = await claim(place.store, found, code);
+    signal.throwIfAborted();
     step.textContent = t('Asking the service…');
-    const visit = await (await call('POST', '/v1/check-ins', body, { key })).json();
-    await put('visits', { id: visit.id, store: place.store, name: place.name, at: Date.now(), level: visit.level, state: visit.state, file: null });
+    // Kept before it is sent: where no answer comes, it is sent again later, and counts once.
+    const visit = await send(await put('visits', { id: `sent-${key}`, store: place.store, name: place.name, at: Date.now(), level: 0, state: 'sent', file: null, sent: { key, body } }));
+    if (signal.aborted) return;
     show(place, visit);
     follow(place, visit);
   } catch (failure) {
+    if (signal.aborted) return;
     startVisit(place);
     const known = PROBLEMS[failure.code];
     if (known) say(known); else if (failure instanceof TypeError) say(t('The service does not answer. Try again when you are online.')); else say(failure.message, 'en');
   }
+}
+
+// A claim that is kept until it is answered. Throws what the service says, and then it is kept no longer; or that it says nothing.
+export async function send(row) {
+  let visit;
+  try {
+    visit = await (await call('POST', '/v1/check-ins', row.sent.body, row.sent)).json();
+  } catch (failure) {
+    if (failure instanceof Problem && failure.status < 500 && failure.status !== 429) await remove('visits', row.id);
+    throw failure;
+  }
+  await put('visits', { id: visit.id, store: row.store, name: row.name, at: row.at, level: visit.level, state: visit.state, file: null });
+  await remove('visits', row.id);
+  return visit;
 }
 
 function show(place, visit) {
@@ -165,18 +189,21 @@ async function keepReceipt(visit) {
 
 export const fileName = id => `visit-${id.slice(0, 8)}.visit`;
 
-// The .visit file of a visit, once the log shows it; kept beside the visit. Throws.
-export async function fetchReceipt(id) {
-  const { receipt_id: receipt } = await (await call('POST', `/v1/check-ins/${id}/receipts`, {})).json();
+// The .visit file of a visit as it stands, once the log shows it; kept beside the visit, unless that was deleted meanwhile. Throws.
+export const fetchReceipt = id => navigator.locks.request(`geo_o2o.visit.${id}`, async () => {
   for (const until = performance.now() + RECEIPT_PATIENCE_MS; performance.now() < until;) {
+    const { receipt_id: receipt } = await (await call('POST', `/v1/check-ins/${id}/receipts`, {})).json();
     const answer = await call('GET', `/v1/receipts/${receipt}/visit`);
     if (answer.status === 200) {
-      const file = await answer.blob(), [before] = (await all('visits')).filter(one => one.id === id);
-      const { level, state } = await (await call('GET', `/v1/check-ins/${id}`)).json();
-      await put('visits', { ...before, id, level, state, file, receipt });
-      return file;
+      const file = await answer.blob(), now = await (await call('GET', `/v1/check-ins/${id}`)).json();
+      // One that was replaced meanwhile is worth nothing.
+      if (now.receipt_id === receipt) {
+        const before = await get('visits', id);
+        if (before) await put('visits', { ...before, level: now.level, state: now.state, file, receipt });
+        return file;
+      }
     }
     await new Promise(done => setTimeout(done, RECEIPT_POLL_MS));
   }
   throw new Error(t('The log is late. The receipt is safe; it comes with the next look at your visits.'));
-}
+});
