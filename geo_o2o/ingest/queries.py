@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..copying import Stream
+from ..geo.cells import shard_cells_of_circle
+from ..geo.point import Point
 
 STORE_COLUMNS = (
     "shard_cell", "id", "cell", "location", "category_id", "rating_sum", "rating_count", "price_band", "hours_id", "name", "names",
@@ -212,6 +214,18 @@ def place_loaded_in_districts(session: Session, source: str, *, shard_cells: Seq
 def analyze(session: Session, *tables: str) -> None:
     for table in tables:
         session.execute(sa.text(f"ANALYZE {table}"))
+
+
+def any_store_near(session: Session, at: Point, *, radius_m: float) -> bool:
+    return bool(
+        session.scalar(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM stores WHERE shard_cell = ANY(:shards) AND status = 'live'"
+                " AND ST_DWithin(location, ST_SetSRID(ST_MakePoint(:lng, :lat), 4326)::geography, :radius_m))"
+            ),
+            {"shards": list(shard_cells_of_circle(at, radius_m)), "lng": at.lon, "lat": at.lat, "radius_m": radius_m},
+        )
+    )
 
 
 def loaded_sources(session: Session) -> Sequence[Any]:

@@ -27,6 +27,7 @@ from ..config import PREFIX, BadSettings, Settings
 from ..db import Database
 from ..errors import Unauthenticated
 from ..geo.bounds import Bounds
+from ..geo.point import Point
 from ..ingest import osm, queries
 from ..ingest import service as ingest
 from ..ingest.rows import DistrictRow
@@ -46,6 +47,7 @@ _QUARTERS = Shape(bandwidth_m=60.0, least_per_km2=250.0, valley=0.2)
 _MERCHANT = "Demonstration merchant"
 # So many stores it has.
 _GIVEN = 3
+_NEAR_M = 2_000.0
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 15
 _PORTS_TRIED = 5
@@ -164,9 +166,7 @@ def _keys(settings: Settings) -> dict[str, str]:
 def _services(settings: Settings) -> Iterator[tuple[str, dict[str, str]]]:
     """The web service and the worker as processes of our own; yields the address and the keys."""
     keys = _keys(settings)
-    # In a catalogue of the caller's own the visitor's page begins at any of its stores.
-    home = settings.home or ("" if settings.database_url else f"{LAT},{LNG}")
-    settings = replace(settings, web_key=settings.web_key or keys["web"], home=home)
+    settings = replace(settings, web_key=settings.web_key or keys["web"], home=settings.home or _home(settings))
     log_path = settings.data_dir / "service.log"
     with log_path.open("ab") as log:
         server, port = _start_server(settings, log, log_path)
@@ -247,6 +247,16 @@ def _place(base: str, keys: dict[str, str]) -> str:
         return f"lat={LAT}&lng={LNG}"
     stores = _get(f"{base}/v1/stores?limit=1", key=keys["admin"])["items"]
     return f"lat={stores[0]['lat']}&lng={stores[0]['lng']}" if stores else f"lat={LAT}&lng={LNG}"
+
+
+def _home(settings: Settings) -> str:
+    """Where the visitor's page begins: at the fixture city's corner, or, in a catalogue of the caller's own, at any store of it."""
+    database = Database(settings)
+    try:
+        with database.read() as session:
+            return f"{LAT},{LNG}" if queries.any_store_near(session, Point(LNG, LAT), radius_m=_NEAR_M) else ""
+    finally:
+        database.close()
 
 
 def _give_stores(base: str, keys: dict[str, str]) -> None:

@@ -69,7 +69,7 @@ def test_loop_L58(as_role: Any) -> None:
                 assert response.status_code == 200
             else:
                 problem_of(response, 403, "forbidden")
-    assert set(ROLES) == {"app", "store", "planner", "admin"}
+    assert set(ROLES) == {"app", "web", "store", "planner", "admin"}
 
 
 def test_loop_L9(app_api: Api, session: Session) -> None:

@@ -259,8 +259,14 @@ def test_a_catalogue_of_ones_own_is_shown_where_it_lies(own_folder: Path, enviro
     running = demo(environment, own_folder / "own", GEO_O2O_PORT=str(own_port(8_990)))
     assert running.stdout is not None
     try:
-        lines = [running.stdout.readline() for _ in range(16)]
+        lines: list[str] = []
+        while "A heat map" not in "".join(lines[-1:]):
+            lines.append(running.stdout.readline())
         assert any("A check-in at Trafik" in line for line in lines), lines
+        # The visitor's page begins there too.
+        base = next(line.split()[3] for line in lines if "geo_o2o runs at" in line)
+        page = urllib.request.urlopen(f"{base}/?kind=stores").read().decode()
+        assert "Trafik" in page
     finally:
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=30)
