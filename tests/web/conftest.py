@@ -116,7 +116,9 @@ def site(fresh_database: Callable[..., Any]) -> Iterator[Site]:
 
 
 def start(name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "geo_o2o", name], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """A process in a group of its own, so that a crash can take its children too."""
+    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "geo_o2o", name], env=environment, start_new_session=True, **quiet)
 
 
 def give_store(base: str, key: str, merchant_id: str) -> dict[str, Any]:

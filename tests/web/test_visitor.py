@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -393,8 +392,8 @@ def test_a_service_that_is_started_again_during_a_check_in_counts_it_once(browse
         if len(sent) > 1:
             return route.continue_()
         route.fetch()
-        servers[0].send_signal(signal.SIGKILL)
-        os.waitpid(servers[0].pid, 0)
+        os.killpg(servers[0].pid, signal.SIGKILL)
+        servers[0].wait()
         servers.append(start("serve", environment))
         return route.abort()
 
@@ -411,7 +410,6 @@ def test_a_service_that_is_started_again_during_a_check_in_counts_it_once(browse
         for server in servers[1:]:
             server.terminate()
             server.wait(20)
-        subprocess.run(["pkill", "-KILL", "-g", str(servers[0].pid)], check=False)
 
 
 # --- without a connection ----------------------------------------------------------------------------------------------------------
