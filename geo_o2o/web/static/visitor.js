@@ -42,14 +42,15 @@ function mark(part, keptAt) {
   if (keptAt) part.prepend(element('p', { class: 'notice warn stale', role: 'status' }, stale(keptAt)));
 }
 
-async function showList({ fit = true, push = true, path = asked() } = {}) {
+async function showList({ fit = true, push = true, said = false, path = asked() } = {}) {
   const own = ++newest;
   $('list').setAttribute('aria-busy', 'true');
   try {
     const [html, keptAt] = await part(path);
     if (own !== newest) return;
     $('list').innerHTML = html;
-    notice('');
+    // What was just said of the position stands.
+    if (!said) notice('');
     mark($('list'), keptAt);
     if (push) history.pushState(null, '', path);
     $('price').hidden = !found().dataset.currency;
@@ -150,10 +151,10 @@ function choose(id, { scroll = false } = {}) {
   map?.pickPin(id);
 }
 
-function goTo({ lat, lng }, { push = true } = {}) {
+function goTo({ lat, lng }, { push = true, said = false } = {}) {
   $('lat').value = lat.toFixed(5);
   $('lng').value = lng.toFixed(5);
-  return showList({ push });
+  return showList({ push, said });
 }
 
 startSearch({
@@ -204,7 +205,7 @@ async function start() {
     if (!me) return;
     map?.showMe(me.lng, me.lat);
     // Whoever opens an address with a place wants that one.
-    if (location.pathname === '/' && (wanted || !new URLSearchParams(location.search).has('lat'))) await goTo(me, { push: wanted });
+    if (location.pathname === '/' && (wanted || !new URLSearchParams(location.search).has('lat'))) await goTo(me, { push: wanted, said: true });
     follow(here, walked);
   });
   navigator.serviceWorker?.register('/static/offline.js', { scope: '/' }).catch(() => {});
