@@ -135,8 +135,11 @@ def stop_at_once(folder: Path) -> None:
 
 def is_done(database: Database, log: service.Log) -> bool:
     with database.read() as session:
+        # The queue first: a batch that leaves it between the two reads has a checkpoint that the second one must see.
+        if queries.oldest_queued(session, log.shard, most=1):
+            return False
         newest = queries.newest_checkpoint(session, log.shard)
-        return not queries.oldest_queued(session, log.shard, most=1) and newest is not None and newest.published_at is not None
+        return newest is not None and newest.published_at is not None
 
 
 if __name__ == "__main__":
