@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
+    from .places import views as places
     from .profiles import views as profiles
     from .receipts import views as receipts
     from .signers import views as signers
@@ -80,8 +81,9 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     ops.observe(app)
     auth.guard(app)
     api = Api(app, spec_kwargs=ops.api_page())
-    rooms = (auth, ledger, districts, stores, signers, receipts, checkins, vouchers, offers, sponsorships, discovery, profiles, maps, insights, ops)
-    for room in rooms:
+    catalogue = (districts, places, stores, offers, sponsorships, discovery, profiles)
+    visits = (ledger, signers, receipts, checkins, vouchers)
+    for room in (auth, *catalogue, *visits, maps, insights, ops):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(web.blueprint)
     discovery.set_up(app)

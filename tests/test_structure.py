@@ -61,7 +61,6 @@ DOORS = {
     "ingest/visiting.py": "reads stores and writes visits",
     "ops/invented.py": "reads and writes the database",
     "maps/tiles.py": "asks the database",
-    "discovery/places.py": "asks the database",
     "web/files.py": "reads files",
     "maps/keeping.py": "listens to the database and reads the clock",
     "ledger/folder.py": "keeps files",

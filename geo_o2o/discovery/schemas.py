@@ -194,15 +194,6 @@ class SuggestRequest(Schema):
     crs = CrsField()
 
 
-class PlacesRequest(Schema):
-    q = Text(longest=LONGEST_QUERY, required=True, metadata={"description": "the beginning of a name, or of a word in it"})
-    lat = Latitude(required=True)
-    lng = Longitude(required=True)
-    radius_m = Number(low=100, high=LARGEST_RADIUS_M, unit="metres", load_default=20_000.0)
-    limit = WholeNumber(low=1, high=20, load_default=8)
-    crs = CrsField()
-
-
 class ShelfRequest(Schema):
     lat = Latitude()
     lng = Longitude()
@@ -327,20 +318,6 @@ class SuggestionList(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(Suggestion))
     next = ma.fields.String(allow_none=True)
     stale_since = Moment(metadata={"description": _STALE})
-
-
-class NamedPlace(ma.Schema):
-    kind = ma.fields.String(metadata={"description": "always `place`"})
-    text = ma.fields.String()
-    of = ma.fields.String(metadata={"description": "`district`, or the basemap's layer: `roads`, `water`, `landuse`, `buildings`"})
-    lat = ma.fields.Float(metadata={"description": "the point of it that is nearest"})
-    lng = ma.fields.Float()
-    distance_m = ma.fields.Integer()
-
-
-class PlaceList(ma.Schema):
-    items = ma.fields.List(ma.fields.Nested(NamedPlace))
-    next = ma.fields.String(allow_none=True)
 
 
 class JudgedStore(ma.Schema):

@@ -32,7 +32,6 @@ from ..stores.schemas import StoreAsked, dump_attribution, dump_store
 from ..stores.service import get_store, hours_of_row, point_of
 from .answer import body, changed, joined, suggestions
 from .counting import dump_clusters, dump_facets
-from .places import places_named
 from .queries import offers_on_shelf
 from .question import After, Filters, Question, Where
 from .ranking import DEFAULT_PROFILE
@@ -45,8 +44,6 @@ from .schemas import (
     NearbyRequest,
     NearbyStores,
     OffersRequest,
-    PlaceList,
-    PlacesRequest,
     ShelfRequest,
     StorePage,
     StoreShelf,
@@ -288,22 +285,6 @@ def suggest(asked: dict[str, Any]) -> Response:
     page = finder().page(question)
     stale = {"stale_since": page.stale_since} if page.stale_since else {}
     return answer({"items": suggestions(page.items, words, typed=asked["q"], most=asked["limit"]), "next": None, **stale})
-
-
-@blueprint.get("/places")
-@access("discovery:read")
-@blueprint.arguments(PlacesRequest, location="query")
-@blueprint.answers(200, PlaceList)
-def named_places(asked: dict[str, Any]) -> Response:
-    """Streets, waters, parks, buildings and districts by the beginning of their names, the nearest first: where a typed place is."""
-    origin = read_point(asked["lng"], asked["lat"], asked["crs"])
-    with database().read() as session:
-        rows = places_named(session, asked["q"], origin=origin, radius_m=asked["radius_m"], limit=asked["limit"])
-    items = [
-        {"kind": "place", "text": row.text, "of": row.layer, "distance_m": round(row.metres)} | written_point(Point(row.lng, row.lat), asked["crs"])
-        for row in rows
-    ]
-    return answer({"items": items, "next": None})
 
 
 @blueprint.get("/stores/<store_id>/shelf")

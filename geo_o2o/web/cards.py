@@ -124,7 +124,6 @@ class Place:
     name: str
     original: str
     category: str
-    icon: str
     lat: float
     lng: float
     address: str

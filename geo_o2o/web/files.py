@@ -21,6 +21,8 @@ _TYPES = {
 }  # fmt: skip
 _SMALL_ENOUGH = frozenset({".woff2", ".png"})
 _QUALITY = 6
+# What an icon draws, without the attributes that it has outside of a page.
+_SHAPES = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)
 # No file of ours is called by more letters, and a file system takes 255.
 _LONGEST_NAME = 200
 
@@ -51,5 +53,6 @@ def icon(name: str) -> str:
     path = _ICONS / f"{name}.svg"
     if not path.is_file():
         raise NotFound(f"there is no icon {name[:40]!r}")
-    shapes = re.sub(r"\s*\n\s*", " ", path.read_text(encoding="utf-8").partition(">\n")[2].partition("<svg")[2].partition(">")[2]).strip()
-    return f'<svg class="i" viewBox="0 0 24 24" aria-hidden="true">{shapes}'
+    found = _SHAPES.search(path.read_text(encoding="utf-8"))
+    assert found, f"{path.name} is no icon"
+    return f'<svg class="i" viewBox="0 0 24 24" aria-hidden="true">{" ".join(found[1].split())}</svg>'

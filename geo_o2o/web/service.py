@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,15 +32,16 @@ from ..stores.hours import Interval, expand
 from ..stores.models import Store
 from ..stores.service import get_store, hours_of_row, point_of
 from . import queries
-from .cards import Card, Offer, Place, Reason, address_of, card_of, icon_of, prices, rating_words, website_of
-from .formats import Formats
+from .cards import Card, Offer, Place, Reason, address_of, card_of, prices, rating_words, website_of
+from .formats import Formats, week_of
 
 _WEEK = timedelta(days=7)
 _PAGE, MOST = 20, 100
 _OFFERS, _STORES = OffersRequest(), NearbyRequest()
 # What the list may be asked for; anything else in the address is the page's own.
-FILTERS = ("q", "open_now", "walk_min", "category", "price_max", "min_rating")
-_ASKED = ("lat", "lng", "currency", "limit", *FILTERS)
+_ASKED = ("lat", "lng", "q", "open_now", "walk_min", "category", "price_max", "currency", "min_rating", "limit")
+# Half a position is none, and a limit on prices has no meaning without its currency.
+_TOGETHER = {"lat": ("lat", "lng"), "lng": ("lat", "lng"), "price_max": ("price_max", "currency"), "currency": ("price_max", "currency")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class Listing:
     not_understood: names of what was sent and could not be read; the list is as if they had not been sent.
     """
 
-    kind: str
     cards: Sequence[Card]
     lat: float
     lng: float
@@ -64,9 +64,9 @@ class Listing:
 
 
 def list_places(
-    finder: Finder, database: Database, args: Mapping[str, str], *, home: Point, now: datetime, minute: datetime, formats: Formats
+    finder: Finder, database: Database, args: Mapping[str, str], *, home: Callable[[], Point], now: datetime, minute: datetime, formats: Formats
 ) -> Listing:
-    """args: of the page's address. home: where nobody says where."""
+    """args: of the page's address. home: tells where the list begins; asked only where the address does not say."""
     kind: Kind = "stores" if args.get("kind") == "stores" else "offers"
     asked, not_understood = _read(args, kind=kind, home=home)
     question = read_question(asked, kind=kind, at=minute, profile=finder.profile(DEFAULT_PROFILE), district=None, radius_m=None, after=None)
@@ -79,7 +79,7 @@ def list_places(
     at_home = not (args.get("lat") and args.get("lng")) or not {"lat", "lng"}.isdisjoint(not_understood)
     shown, first = asked["limit"], hits[0] if hits else None
     return Listing(
-        kind=kind, cards=cards, lat=asked["lat"], lng=asked["lng"], at_home=at_home,
+        cards=cards, lat=asked["lat"], lng=asked["lng"], at_home=at_home,
         zone=ZoneInfo(first.get("store", first)["time_zone"] if first else "UTC"),
         more=min(shown + _PAGE, MOST) if page.last is not None and shown < MOST else None,
         currency=next((hit["currency"] for hit in hits if hit.get("currency")), asked.get("currency", "")),
@@ -87,27 +87,32 @@ def list_places(
     )  # fmt: skip
 
 
-def _read(args: Mapping[str, str], *, kind: Kind, home: Point) -> tuple[dict[str, Any], list[str]]:
+def _read(args: Mapping[str, str], *, kind: Kind, home: Callable[[], Point]) -> tuple[dict[str, Any], list[str]]:
     """The question as nearby reads it, without what cannot be read; and the names of that."""
     sent = {name: args[name] for name in _ASKED if args.get(name)}
-    if "price_max" not in sent or "currency" not in sent:
-        sent.pop("price_max", None)
-        sent.pop("currency", None)
-    wrong: list[str] = [name for name in ("lat", "lng") if name in sent and not {"lat", "lng"} <= sent.keys()]
-    for name in wrong:
-        del sent[name]
+    if not sent.keys() >= {"price_max", "currency"}:
+        _drop(sent, ["price_max"])
+    wrong: list[str] = [name for name in ("lat", "lng") if name in sent and not sent.keys() >= {"lat", "lng"}]
+    _drop(sent, wrong)
+    schema = _STORES if kind == "stores" else _OFFERS
     while True:
-        here = {} if "lat" in sent or "lng" in sent else {"lat": home.lat, "lng": home.lon}
         try:
-            asked: dict[str, Any] = (_STORES if kind == "stores" else _OFFERS).load({"limit": _PAGE, **sent, **here})
+            asked: dict[str, Any] = schema.load({"limit": _PAGE, **(sent if "lat" in sent else {**sent, **_written(home())})})
             return asked, wrong
         except ma.ValidationError as failure:
             names = [str(name) for name in failure.messages_dict if name in sent]
-            # One half of a place is none, and a limit on prices has no meaning without its currency.
-            for name in names or list(sent):
-                for one in ("lat", "lng") if name in ("lat", "lng") else ("price_max", "currency") if name in ("price_max", "currency") else (name,):
-                    sent.pop(one, None)
+            # A message about all of it together names no field.
+            _drop(sent, names or list(sent))
             wrong += names
+
+
+def _drop(sent: dict[str, str], names: Sequence[str]) -> None:
+    for one in {one for name in names for one in _TOGETHER.get(name, (name,))}:
+        sent.pop(one, None)
+
+
+def _written(at: Point) -> dict[str, float]:
+    return {"lat": at.lat, "lng": at.lon}
 
 
 def _hours_of(database: Database, store_ids: Sequence[UUID], *, now: datetime) -> Mapping[UUID, list[Interval]]:
@@ -144,8 +149,9 @@ def show_place(
     except Moved as moved:
         raise Moved(moved.message, location=moved.location.replace("/v1", "", 1)) from moved
     row = stores.find_hours(session, store.hours_id)
-    intervals = None if row is None else expand(hours_of_row(row), start=now, until=now + _WEEK)
     zone = ZoneInfo(store.time_zone)
+    start, until = week_of(now, zone)
+    intervals = None if row is None else expand(hours_of_row(row), start=start, until=until)
     is_open, opening = (None, formats.say("Hours not known")) if intervals is None else formats.opening(intervals, now=now, zone=zone)
     if store.status == "closed":
         is_open, opening, intervals = False, formats.say("Closed for good"), None
@@ -157,7 +163,7 @@ def show_place(
     rating = {"count": store.rating_count, "sum": store.rating_sum}
     return Place(
         store_id=str(store.id), name=name, original=store.name if store.name != name else "", category=formats.name(tree()[code].names, code),
-        icon=icon_of(code), lat=at.lat, lng=at.lon, address=address_of(store.address), phone=store.phone or "", website=website_of(store.website),
+        lat=at.lat, lng=at.lon, address=address_of(store.address), phone=store.phone or "", website=website_of(store.website),
         rating=rating_words(rating, formats), is_open=is_open, opening=opening,
         week=None if intervals is None else formats.week(intervals, now=now, zone=zone), offer=wanted,
         gone=offer_id is not None and wanted is None, offers=[one for one in offers if one is not wanted],

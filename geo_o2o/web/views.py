@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 from markupsafe import Markup
+from sqlalchemy.exc import OperationalError
 
 from ..auth.access import public
 from ..caller import Caller
 from ..discovery.ranking import DEFAULT_PROFILE
+from ..discovery.reading import WALKING_M_PER_MIN
 from ..discovery.service import Finder
-from ..errors import Gone, InvalidInput, Moved, NotFound
+from ..errors import Gone, InvalidInput, Moved, NotFound, Unavailable
 from ..geo.point import Point
 from ..http import database, path_id, settings, this_minute, unless_known, utcnow
 from ..offers.service import get_visible_offer
@@ -32,7 +35,9 @@ POLICY = (
 _FOR_GOOD = "public, max-age=31536000, immutable"
 # Who looks at a page without a key sees what everybody may.
 _ANYBODY = Caller(key_id=uuid.UUID(int=0), role="web", merchant_id=None)
-_WALKS_MIN = (5, 10, 15, 30)
+# Minutes on foot, and the way that they are.
+_WALKS = tuple((minutes, minutes * WALKING_M_PER_MIN) for minutes in (5, 10, 15, 30))
+_RETRY_AFTER_S = 10
 _STARS = (3.5, 4.0, 4.5)
 
 
@@ -41,9 +46,12 @@ _STARS = (3.5, 4.0, 4.5)
 def visitor() -> Response:
     """The visitor's page: what is worth walking to. The list is here already; map, search and check-in come with the scripts."""
     formats = _formats("visitor")
-    home = service.home_of(settings(), database())
-    listing = service.list_places(_finder(), database(), request.args, home=home, now=utcnow(), minute=this_minute(), formats=formats)
-    return _visitor_page("list.html", formats, listing=listing, here=_here(listing.lat, listing.lng) if not listing.at_home else "")
+    home = partial(service.home_of, settings(), database())
+    try:
+        listing = service.list_places(_finder(), database(), request.args, home=home, now=utcnow(), minute=this_minute(), formats=formats)
+    except (Unavailable, OperationalError) as failure:
+        return _nothing(failure)
+    return _visitor_page("list.html", formats, listing=listing)
 
 
 @blueprint.get("/stores/<store_id>")
@@ -62,7 +70,7 @@ def offer(offer_id: str) -> Response:
             found = get_visible_offer(session, path_id(offer_id), caller=_ANYBODY)
         wanted = request.args.get("store", "")
         at = service.store_of_offer(found.store_ids, path_id(wanted) if wanted else None)
-    except (NotFound, Gone, InvalidInput) as failure:
+    except (NotFound, Gone, InvalidInput, Unavailable, OperationalError) as failure:
         return _nothing(failure)
     return _place(str(at), found.id)
 
@@ -82,15 +90,20 @@ def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
             )
     except Moved as moved:
         return redirect(moved.location, 308)  # type: ignore[return-value]
-    except (NotFound, Gone) as failure:
+    except (NotFound, Gone, Unavailable, OperationalError) as failure:
         return _nothing(failure)
     return _visitor_page("place.html", formats, place=found, here=_here(origin.lat, origin.lon) if origin else "")
 
 
-def _nothing(failure: NotFound | Gone | InvalidInput) -> Response:
-    """What is not here, or not any more, said to a person."""
-    response = _visitor_page("nothing.html", _formats("visitor"), over=not isinstance(failure, NotFound), here="")
-    response.status_code = 410 if isinstance(failure, Gone) else 404
+def _nothing(failure: Exception) -> Response:
+    """What is not here, or not any more, or not at this moment, said to a person."""
+    why, status = ("over", 410) if isinstance(failure, Gone) else ("over", 404) if isinstance(failure, InvalidInput) else ("missing", 404)
+    if isinstance(failure, Unavailable | OperationalError):
+        why, status = "away", 503
+    response = _visitor_page("nothing.html", _formats("visitor"), why=why, here="")
+    response.status_code = status
+    if why == "away":
+        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
     return response
 
 
@@ -110,7 +123,7 @@ def _visitor_page(part: str, formats: Formats, **about: Any) -> Response:
     """The whole page, or with `part` in the address only what changes in it."""
     categories = [(code, formats.name(node.names, code)) for code, node in tree().items() if "." not in code and code != OTHER]
     about |= {
-        "part": part, "formats": formats, "categories": categories, "walks_min": _WALKS_MIN, "stars": _STARS, "asked": request.args,
+        "part": part, "formats": formats, "categories": categories, "walks": _WALKS, "stars": _STARS, "asked": request.args, "most": service.MOST,
         "site": {"key": settings().web_key},
     }  # fmt: skip
     return _page(part if "part" in request.args else "visitor.html", catalogue="visitor", **about)

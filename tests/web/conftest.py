@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from geo_o2o.auth import service as auth
@@ -221,6 +222,36 @@ def open_planner(open_page: Callable[..., Page], site: Site) -> Callable[..., Pa
         return page
 
     return go
+
+
+@pytest.fixture
+def open_visitor(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    def go(path: str = "/", **more: Any) -> Page:
+        page = open_page(path, **more)
+        page.wait_for_function(IDLE, timeout=45_000)
+        settle(page)
+        return page
+
+    return go
+
+
+def violations(page: Page) -> list[Any]:
+    """What stands in the way of who uses a keyboard, a screen reader or large letters: serious and critical, of WCAG 2.2 A and AA."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+
+
+def weigh(page: Page, name: str, *, without: str = "", **more: Any) -> int:
+    """Bytes of the page and of all that it loaded, as packed; kept beside the pictures. without: addresses that do not count."""
+    found = page.evaluate(
+        "performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).map(one => [one.name, one.encodedBodySize])"
+    )
+    parts = {name: size for name, size in found if not without or without not in name}
+    assert len(parts) > 8, parts
+    figures = {"bytes": sum(parts.values()), **more, "parts": parts}
+    (pictures() / f"{name}-figures.json").write_text(json.dumps(figures, indent=1))
+    return sum(parts.values())
 
 
 def settle(page: Page) -> None:

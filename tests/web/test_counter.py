@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from geo_o2o.auth import service as auth
@@ -20,7 +19,7 @@ from geo_o2o.http import utcnow
 from geo_o2o.signers.totp import make_totp
 from geo_o2o.web.words import words
 
-from .conftest import Site, api, pictures
+from .conftest import Site, api, pictures, violations, weigh
 
 Open = Callable[..., Page]
 IN_CHARGE = "() => navigator.serviceWorker.ready.then(() => navigator.serviceWorker.controller || new Promise(done => navigator.serviceWorker.addEventListener('controllerchange', done)))"
@@ -118,6 +117,17 @@ def test_a_till_whose_clock_is_wrong_goes_by_the_services(open_page: Open, site:
     assert guest(site, code=text)["level"] == 2
 
 
+def test_the_code_fills_the_screen_and_leaves_it(counter: Page) -> None:
+    counter.locator("#full").click()
+    counter.wait_for_function("() => document.fullscreenElement?.id === 'show'")
+    code = counter.locator("#code svg").bounding_box()
+    assert code
+    assert code["height"] > 400
+    expect(counter.locator("#left")).to_contain_text("to the next code")
+    counter.locator("#full").click()
+    counter.wait_for_function("() => !document.fullscreenElement")
+
+
 # --- guests ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -127,9 +137,7 @@ def test_guests_wait_are_confirmed_and_refused(open_page: Open, site: Site, sche
     good, bad = guest(site), guest(site)
     waiting = counter.locator("#waiting li")
     expect(counter.locator(f"#waiting li[data-id='{good['id']}']")).to_contain_text("position", timeout=10_000)
-    found = Axe().run(counter)
-    serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
-    assert not serious, [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+    assert violations(counter) == []
     assert counter.evaluate("document.documentElement.scrollWidth") <= width
     counter.screenshot(path=str(pictures() / f"counter-{scheme}-{width}.png"), full_page=True)
     by_hand(counter, good["scan"])
@@ -352,7 +360,4 @@ def test_the_page_is_light(open_page: Open, site: Site) -> None:
     counter = open_counter(open_page, site, service_workers="block")
     counter.locator("#scan").click()
     counter.wait_for_function("() => performance.getEntriesByType('resource').some(one => one.name.endsWith('decode.js'))")
-    weights = counter.evaluate(
-        "performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).map(one => [one.name, one.encodedBodySize])"
-    )
-    assert sum(size for name, size in weights if "/v1/" not in name) < 150_000, weights
+    assert weigh(counter, "counter", without="/v1/") < 150_000

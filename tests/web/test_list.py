@@ -7,18 +7,27 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from geoalchemy2.shape import from_shape
+from shapely.geometry import Point as ShapelyPoint
 from sqlalchemy.orm import Session
 
+from geo_o2o.app import create_app
 from geo_o2o.config import BadSettings, Settings
+from geo_o2o.geo.cells import SHARD_RESOLUTION, cell_of, parent
+from geo_o2o.geo.ids import located_id
+from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
+from geo_o2o.stores.models import Store
 from geo_o2o.web.files import icon
 from geo_o2o.web.words import words
 
-from ..conftest import Api
+from ..conftest import NOW, Api
 from ..factories import HELSINKI, make_offer, make_store, north_of
 
 HERE = "lat=60.16900&lng=24.94140"
@@ -154,10 +163,20 @@ def test_nothing_is_said_where_nothing_is(client: FlaskClient) -> None:
 
 
 def test_of_ten_thousand_the_best_hundred_are_shown(client: FlaskClient, session: Session, app_api: Api) -> None:
-    session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
-    for number in range(130):
-        make_store(session, at=north_of(HELSINKI, number), name=f"Store {number}")
+    first = make_store(session, name="Store")
+    columns = [one.name for one in Store.__table__.columns if not one.computed]
+    like = {name: getattr(first, name) for name in columns} | {"location": None}
+    rows = []
+    for number in range(1, 10_000):
+        # A square kilometre of a hundred rows.
+        at = Point(HELSINKI.lon + number % 100 * 0.00018, HELSINKI.lat + number // 100 * 0.00009)
+        cell = cell_of(at)
+        id_ = located_id(cell, now=NOW, chance=number)
+        where = {"cell": cell, "shard_cell": parent(cell, SHARD_RESOLUTION), "location": from_shape(ShapelyPoint(at.lon, at.lat), srid=4326)}
+        rows.append({**like, **where, "id": id_, "name": f"Store {number}", "source_id": str(number)})
+    session.execute(sa.insert(Store), rows)
     session.commit()
+    assert session.scalar(sa.text("/* test */ SELECT count(*) FROM stores")) == 10_000
     page = client.get(f"/?{HERE}&kind=stores").text
     more = re.search(r'id="more" href="([^"]+)"', page)
     counts = [len(cards(page))]
@@ -176,6 +195,19 @@ def test_the_part_that_changes_comes_alone(client: FlaskClient, session: Session
     assert part.startswith('<div class="found"')
     assert "<html" not in part
     assert client.get(f"/stores/{store.id}?part=1").text.startswith('<div class="one"')
+
+
+@pytest.mark.parametrize("path", [f"/?{HERE}", "/", "/stores/01a20573-538d-8112-9b65-7d52302ae626", "/offers/01a20573-538d-8112-9b65-7d52302ae626"])
+@pytest.mark.parametrize("language", ["en", "zh-Hant"])
+def test_without_its_database_the_page_says_so_to_a_person(tmp_path: Path, path: str, language: str) -> None:
+    """Nobody listens on port 1."""
+    away = create_app(Settings(database_url="postgresql+psycopg2://nobody@127.0.0.1:1/nothing", data_dir=tmp_path)).test_client()
+    response = away.get(path, headers={"Accept-Language": language})
+    said = "The service cannot reach its data"
+    assert (response.status_code, response.mimetype) == (503, "text/html")
+    assert words("visitor", language).get(said, said) in response.text
+    assert int(response.headers["Retry-After"]) > 0
+    assert 'id="ask"' in response.text
 
 
 # --- one place ---------------------------------------------------------------------------------------------------------------------

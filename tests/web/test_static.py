@@ -58,6 +58,21 @@ def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing_inline(client: F
     assert response.headers["Vary"] == "Accept-Language"
 
 
+def test_the_pages_can_be_installed(client: FlaskClient) -> None:
+    for page, name in (("/", "app"), ("/counter", "counter")):
+        assert f'<link rel="manifest" href="/static/{name}.webmanifest">' in client.get(page).text
+        response = client.get(f"/static/{name}.webmanifest")
+        assert response.mimetype == "application/manifest+json"
+        manifest = response.get_json(force=True)
+        assert manifest["start_url"] == page
+        assert manifest["display"] in ("standalone", "fullscreen")
+        for one in manifest["icons"]:
+            assert client.get(one["src"]).mimetype == one["type"]
+    # Without it a service worker would be in charge of /static/ alone.
+    assert client.get("/static/offline.js").headers["Service-Worker-Allowed"] == "/"
+    assert "Service-Worker-Allowed" not in client.get("/static/dom.js").headers
+
+
 def test_what_others_wrote_is_what_was_recorded() -> None:
     done = subprocess.run([sys.executable, ROOT / "script" / "vendor", "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from geo_o2o.ledger.receipt import sign_voids
@@ -19,7 +18,7 @@ from visit_verify.file import format_visit
 
 from ..client.test_whole_way import Running, visit_and_keep
 from ..verifier import parties
-from .conftest import pictures
+from .conftest import pictures, violations, weigh
 from .vectors import cases_of_files, cases_of_policies, cases_of_receipts
 
 _ANSWERS = """
@@ -132,9 +131,7 @@ def test_a_receipt_is_explained(open_page: Callable[..., Page], kept: Path, sche
     # Whoever brings the keys asks nobody for anything.
     expect(page.locator("#asked")).to_have_text("This server was asked for nothing.")
     assert asked == []
-    found = Axe().run(page)
-    serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
-    assert not serious, [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+    assert violations(page) == []
     page.screenshot(path=str(pictures() / f"verify-{scheme}.png"), full_page=True)
 
 
@@ -204,11 +201,7 @@ def test_the_page_is_small(open_page: Callable[..., Page]) -> None:
     page = open_page("/verify")
     page.wait_for_load_state("networkidle")
     # The page itself and all that it loads, as packed.
-    weights = page.evaluate(
-        "performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).map(one => [one.name, one.encodedBodySize])"
-    )
-    assert len(weights) > 8
-    assert sum(size for _, size in weights) < 60_000, weights
+    assert weigh(page, "verify") < 60_000
 
 
 # --- the whole way -----------------------------------------------------------------------------------------------------------------

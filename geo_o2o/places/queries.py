@@ -1,5 +1,3 @@
-"""Where a typed place is: streets, waters, parks, buildings and districts by their names."""
-
 from __future__ import annotations
 
 import math

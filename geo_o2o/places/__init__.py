@@ -1,0 +1,1 @@
+"""Where a typed place is: streets, parks, waters, buildings and districts by their names."""
