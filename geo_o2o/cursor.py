@@ -55,7 +55,7 @@ def read_cursor(cursor: str, *, question: str, secret: str) -> list[Any]:
 
 
 def _mac(body: bytes, secret: str) -> bytes:
-    return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=_key(secret), person=b"geo-o2o cursor 3").digest()
+    return hashlib.blake2b(body, digest_size=_MAC_BYTES, key=_key(secret), person=b"geo-o2o cursor 4").digest()
 
 
 @cache

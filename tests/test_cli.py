@@ -48,6 +48,8 @@ def test_profiles_are_listed_and_added_once(environment: dict[str, str], own: Se
     path.write_text(json.dumps({**first, "name": "mine-1"}))
     assert run(environment, "profiles", "add", str(path), **env).returncode == 0
     assert "already" in run(environment, "profiles", "add", str(path), **env).stderr
+    assert "mine-1 is in use" in run(environment, "profiles", "use", "mine-1", **env).stdout
+    assert "there is no rank profile" in run(environment, "profiles", "use", "mine-2", **env).stderr
     path.write_text("{}")
     assert run(environment, "profiles", "add", str(path), **env).stderr.startswith("Error: a field of the profile is missing")
 

@@ -43,6 +43,15 @@ def add(file: IO[str]) -> None:
 
 @profiles.command()
 @click.argument("name")
+def use(name: str) -> None:
+    """Let profile NAME answer every question that names none, from now on."""
+    with Database(from_environment()).write() as session:
+        profile = rank_profiles.use_profile(session, name, now=datetime.now(UTC))
+    click.echo(f"{profile.name} is in use; running services take it within seconds")
+
+
+@profiles.command()
+@click.argument("name")
 def refit(name: str) -> None:
     """Make the next version of profile NAME, with the mean ratings of today frozen as its priors."""
     with Database(from_environment(), statement_timeout_ms=120_000).write() as session:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from ..errors import Conflict, InvalidInput
 from . import queries
-from .models import RankProfile
-from .ranking import MILLI, Profile, built_in_profiles, parse_profile
+from .models import ProfileUse, RankProfile
+from .ranking import DEFAULT_PROFILE, MILLI, Profile, built_in_profiles, parse_profile
 
 
 def get_profile(session: Session, name: str) -> Profile:
@@ -31,6 +31,21 @@ def add_profile(session: Session, profile: Profile, *, now: datetime) -> None:
         raise Conflict(f"there is a profile {profile.name} already; a changed one gets a new name")
     session.add(RankProfile(name=profile.name, body=profile.as_json(), created_at=now))
     session.flush()
+
+
+def profile_in_use(session: Session) -> tuple[str, datetime | None]:
+    """The name of the profile that answers whoever names none, and since when; None where nobody has chosen one."""
+    use = queries.newest_use(session)
+    return (DEFAULT_PROFILE, None) if use is None else (use.name, use.begun_at)
+
+
+def use_profile(session: Session, name: str, *, now: datetime) -> Profile:
+    """From now on this profile answers whoever names none; running services hear of it within seconds. Raises InvalidInput."""
+    profile = get_profile(session, name)
+    if profile_in_use(session)[0] != name:
+        session.add(ProfileUse(name=name, begun_at=now))
+        session.flush()
+    return profile
 
 
 def refit_profile(session: Session, name: str, *, now: datetime) -> Profile:

@@ -27,7 +27,7 @@ from ..shelf.queries import OFFER_COLUMNS, STORE_COLUMNS
 from ..stores.categories import codes_by_id
 from ..stores.words import least_match
 from . import conditions
-from .models import RankProfile
+from .models import ProfileUse, RankProfile
 from .question import Question, Where
 from .ranking import MILLI, Profile, reach_m
 
@@ -301,11 +301,16 @@ def _parameters(question: Question) -> dict[str, Any]:
 
 
 def find_profile(session: Session, name: str) -> RankProfile | None:
-    return session.get(RankProfile, name)
+    # The database takes no text with NUL, and no profile is called so.
+    return None if "\0" in name else session.get(RankProfile, name)
 
 
 def list_profiles(session: Session) -> Sequence[RankProfile]:
     return session.scalars(sa.select(RankProfile).order_by(RankProfile.name)).all()
+
+
+def newest_use(session: Session) -> ProfileUse | None:
+    return session.scalar(sa.select(ProfileUse).order_by(ProfileUse.id.desc()).limit(1))
 
 
 def mean_ratings_milli(session: Session) -> dict[str, int]:

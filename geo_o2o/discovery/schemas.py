@@ -117,7 +117,7 @@ class NearbyRequest(Schema):
     sort = ma.fields.String(validate=ma.validate.OneOf(SORTS), load_default="points")
     facets = CommaList(ma.fields.String(validate=ma.validate.OneOf(FACETS)), longest=len(FACETS))
     fields_ = CommaList(Text(longest=40), longest=30, data_key="fields", metadata={"description": "only these members of each hit"})
-    profile = Text(longest=60, load_default="balanced-1", metadata={"description": "rank profile"})
+    profile = Text(longest=60, load_default=None, metadata={"description": "rank profile; without it the one that the operator has put to use"})
     limit = WholeNumber(low=1, high=100, load_default=20)
     cursor = ma.fields.String(validate=ma.validate.Length(min=1, error="expected what an answer said as `next`"))
     explain = ma.fields.Boolean(load_default=False, metadata={"description": "with the profile and every input of each score"})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,15 +27,17 @@ from .answer import candidate_of
 from .counting import clusters_of_views, facets_of_rows, facets_of_views
 from .items import items_of_hits
 from .ordered import Ranked, every_ranked, grams_found, items_of_ranked, once, rows_along, rows_in_order
-from .profiles import get_profile
+from .profiles import get_profile, profile_in_use
 from .question import After, Question
-from .ranking import Candidate, Profile, Score, built_in_profiles, order_key, score
+from .ranking import DEFAULT_PROFILE, Candidate, Profile, Score, built_in_profiles, order_key, score
 from .reading import LARGEST_RADIUS_M
 from .selection import View, Views
 from .walk import Walk
 
 Found = TypeVar("Found")
 _MOST_OUTLINES = 1_000
+# How long a process may answer by the profile that was in use before.
+_LOOK_AGAIN_S = 5.0
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Finder:
         self._database, self.shelf, self._views = database, shelf, views
         # A profile never changes, so it is read once.
         self._profiles: dict[str, Profile] = built_in_profiles().copy()
+        self._in_use, self._in_use_until = DEFAULT_PROFILE, 0.0
         # Outlines of districts as they were last read, for the time when the database is away.
         self._outlines: dict[UUID, MultiPolygon] = {}
 
@@ -84,18 +88,38 @@ class Finder:
     def forget(self) -> None:
         """Everything that was remembered of a database (tests, where another one stands in its place)."""
         self._profiles = built_in_profiles().copy()
+        self._in_use, self._in_use_until = DEFAULT_PROFILE, 0.0
         self._outlines.clear()
         if self.shelf is not None:
             self.shelf.forget()
 
-    def profile(self, name: str) -> Profile:
-        """Raises InvalidInput."""
+    def profile(self, name: str | None = None) -> Profile:
+        """Without a name the one that the operator has put to use. Raises InvalidInput."""
+        if name is None:
+            name = self._name_in_use()
         found = self._profiles.get(name)
         if found is None:
             with self._database().read() as session:
                 found = get_profile(session, name)
             self._profiles[name] = found
         return found
+
+    def look_again(self) -> None:
+        """The next question without a profile asks which one is in use."""
+        self._in_use_until = 0.0
+
+    def _name_in_use(self) -> str:
+        """As it was a few seconds ago at most; while the database is away as it was read last."""
+        now = time.monotonic()
+        if now >= self._in_use_until and not self._database().away:
+            # Before it is asked for: one thread looks it up, and the others go on.
+            self._in_use_until = now + _LOOK_AGAIN_S
+            try:
+                with self._database().read() as session:
+                    self._in_use = profile_in_use(session)[0]
+            except OperationalError:
+                pass
+        return self._in_use
 
     def outline(self, district_id: UUID | None, *, now: datetime) -> MultiPolygon | None:
         """The area of a district; while the database is away as it was read last. Raises NotFound, Gone."""

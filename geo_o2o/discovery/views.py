@@ -34,7 +34,6 @@ from .answer import body, changed, joined, suggestions
 from .counting import dump_clusters, dump_facets
 from .queries import offers_on_shelf
 from .question import After, Filters, Question, Where
-from .ranking import DEFAULT_PROFILE
 from .reading import LARGEST_RADIUS_M, AreaTooLarge, read_question, read_wide_question, read_words, widens
 from .schemas import (
     AlongRequest,
@@ -115,9 +114,9 @@ def _nearby(asked: dict[str, Any], kind: Literal["stores", "offers"]) -> Respons
     text, now, known = _asked_as_text(asked, notes, kind), this_minute(), current_app.extensions
     conf: Settings = known["settings"]
     found_by: Finder = known["finder"]
-    at, radius_m, after = _position(asked, text, now, secret=conf.secret_key)
+    at, radius_m, after, named = _position(asked, text, now, secret=conf.secret_key)
     _check_moments(asked, now=now)
-    profile, district = found_by.profile(asked["profile"]), found_by.outline(asked.get("district"), now=utcnow())
+    profile, district = found_by.profile(named), found_by.outline(asked.get("district"), now=utcnow())
     question = read_question(
         asked, kind=kind, at=at, profile=profile, district=district, radius_m=radius_m, after=after, notes=notes
     )  # fmt: skip
@@ -145,15 +144,15 @@ def _check_moments(asked: dict[str, Any], *, now: datetime) -> None:
         check_moment(asked[name], field=name, now=now, horizon_d=settings().hours_horizon_d)
 
 
-def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -> tuple[datetime, float | None, After | None]:
-    """Where a walk over pages stands: its moment, the radius it looks within, and the last hit that was shown.
+def _position(asked: dict[str, Any], text: str, now: datetime, *, secret: str) -> tuple[datetime, float | None, After | None, str | None]:
+    """Where a walk over pages stands: its moment, the radius it looks within, the last hit that was shown, and the name of its profile.
 
-    Later pages keep the moment of the first one, or a closing time between two pages would tear a hole into the walk.
+    Later pages keep the moment and the profile of the first one: a closing time between two pages, or another order, would tear a hole into the walk.
     """
     if not asked.get("cursor"):
-        return now, None, None
-    minute, radius_m, key, distance_m, id_ = read_cursor(asked["cursor"], question=text, secret=secret)
-    return datetime.fromtimestamp(60 * minute, UTC), radius_m, After(key, distance_m, UUID(id_))
+        return now, None, None, asked["profile"]
+    minute, radius_m, key, distance_m, id_, profile = read_cursor(asked["cursor"], question=text, secret=secret)
+    return datetime.fromtimestamp(60 * minute, UTC), radius_m, After(key, distance_m, UUID(id_)), profile
 
 
 def _sponsored(asked: dict[str, Any], question: Question, *, along: tuple[list[Point], float] | None = None) -> list[dict[str, Any]]:
@@ -174,7 +173,7 @@ def _answer(asked: dict[str, Any], question: Question, page: Page, text: str, mo
     fields = asked.get("fields_")
     if asked["crs"] != "wgs84" or fields is not None or asked["explain"]:
         items = joined(changed(items, crs=asked["crs"], fields=fields, explain=profile if asked["explain"] else None, words=question.words))
-    position = [minutes(at), page.radius_m, last.key, last.distance_m, last.id.hex] if last else None
+    position = [minutes(at), page.radius_m, last.key, last.distance_m, last.id.hex, profile.name] if last else None
     rest: dict[str, Any] = {
         "next": sign_cursor(position, question=text, secret=secret) if position else None,
         "at": question.filters.at,
@@ -214,9 +213,9 @@ def offers_along(asked: dict[str, Any]) -> Response:
     text = _asked_as_text({**asked, "detour_m": detour_m}, {}, "along")
     secret, now = settings().secret_key, this_minute()
     _check_moments(asked, now=now)
-    at, _, after = _position(asked, text, now, secret=secret)
+    at, _, after, named = _position(asked, text, now, secret=secret)
     question = read_question(
-        {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(asked["profile"]), district=None, radius_m=None, after=after
+        {**asked, "crs": "wgs84"}, kind="offers", at=at, profile=finder().profile(named), district=None, radius_m=None, after=after
     )
     page = finder().along(question, line, detour_m=detour_m)
     more = {"sponsored": _sponsored(asked, question, along=(line, detour_m))} if asked["sponsored"] else {}
@@ -255,7 +254,7 @@ def clusters(asked: dict[str, Any]) -> dict[str, Any]:
     asked.pop(NOTES, None)
     resolution = resolution_of_zoom(asked["zoom"], coarsest=_COARSEST_CLUSTER, finest=_FINEST_CLUSTER)
     asked = {**asked, "limit": 1, "sort": "points"}
-    profile, district, at = finder().profile(DEFAULT_PROFILE), finder().outline(asked.get("district"), now=utcnow()), this_minute()
+    profile, district, at = finder().profile(), finder().outline(asked.get("district"), now=utcnow()), this_minute()
     _check_moments(asked, now=at)
     # Where there is a shape it says how far.
     radius_m = LARGEST_RADIUS_M if _SHAPES.isdisjoint(asked) else None
@@ -280,7 +279,7 @@ def suggest(asked: dict[str, Any]) -> Response:
         return answer({"items": [], "next": None})
     question = Question(
         kind="stores", where=Where(read_point(asked["lng"], asked["lat"], asked["crs"]), asked["radius_m"]),
-        filters=Filters(at=this_minute()), profile=finder().profile(DEFAULT_PROFILE), words=words, limit=_LOOKED_AT,
+        filters=Filters(at=this_minute()), profile=finder().profile(), words=words, limit=_LOOKED_AT,
     )  # fmt: skip
     page = finder().page(question)
     stale = {"stale_since": page.stale_since} if page.stale_since else {}

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
 
-from ..discovery.models import RankProfile
-from ..discovery.ranking import DEFAULT_PROFILE, DEFAULT_TEXT_WEIGHT, Profile
+from ..discovery.ranking import DEFAULT_TEXT_WEIGHT, Profile
 from ..discovery.reading import LARGEST_RADIUS_M
 from ..fields import BoundedList, Latitude, Longitude, Moment, Number, Schema, Text, WholeNumber
 from ..stores.schemas import CategoryField
@@ -40,7 +40,7 @@ class PlaceSchema(Schema):
 
 class PreviewRequest(Schema):
     profile = ma.fields.Nested(WeightsSchema, required=True)
-    against = Text(longest=60, load_default=DEFAULT_PROFILE, metadata={"description": "the profile in use"})
+    against = Text(longest=60, load_default=None, metadata={"description": "the profile that it is compared with; without it the one in use"})
     places = BoundedList(ma.fields.Nested(PlaceSchema), shortest=1, longest=_MOST_PLACES, required=True)
     kind = ma.fields.String(validate=ma.validate.OneOf(["stores", "offers"]), load_default="offers")
     radius_m = Number(low=1, high=LARGEST_RADIUS_M, unit="metres", load_default=2_000.0)
@@ -58,6 +58,8 @@ class RankProfileResponse(ma.Schema):
     prior_mean = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Float())
     built_in = ma.fields.Boolean()
     created_at = Moment(allow_none=True, metadata={"description": "null for those that are built in"})
+    in_use_since = Moment(allow_none=True, metadata={"description": "with the profile in use, where the operator has chosen it"})
+    in_use = ma.fields.Boolean(metadata={"description": "whether it answers whoever names none"})
 
 
 class RankProfileList(ma.Schema):
@@ -89,8 +91,12 @@ class PreviewResponse(ma.Schema):
     against = ma.fields.String()
 
 
-def dump_profile(profile: Profile, row: RankProfile | None = None) -> dict[str, Any]:
-    return {**profile.as_json(), "built_in": row is None, "created_at": None if row is None else row.created_at}
+def dump_profile(profile: Profile, *, created_at: datetime | None, in_use: tuple[str, datetime | None]) -> dict[str, Any]:
+    """created_at: None for those that are built in. in_use: the name of the one in use, and since when."""
+    used = profile.name == in_use[0]
+    return {
+        **profile.as_json(), "built_in": created_at is None, "created_at": created_at, "in_use": used, "in_use_since": in_use[1] if used else None,
+    }  # fmt: skip
 
 
 def dump_difference(place: Mapping[str, float], found: Difference) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from ..auth.access import access
 from ..discovery import profiles, queries
 from ..discovery.ranking import built_in_profiles, parse_profile
 from ..discovery.service import Finder
+from ..errors import InvalidInput, NotFound
 from ..http import answer, database, this_minute, utcnow
 from ..parsing import Blueprint
 from . import service
@@ -22,8 +23,10 @@ blueprint = Blueprint("profiles", __name__, url_prefix="/v1/profiles", descripti
 def index() -> dict[str, Any]:
     """Every rank profile: those that are built in, and those of this deployment, which are never changed."""
     with database().read() as session:
-        own = [dump_profile(parse_profile(row.body), row) for row in queries.list_profiles(session)]
-    return {"items": [*(dump_profile(one) for one in built_in_profiles().values()), *own], "next": None}
+        in_use = profiles.profile_in_use(session)
+        own = [(parse_profile(row.body), row.created_at) for row in queries.list_profiles(session)]
+    every = [*((one, None) for one in built_in_profiles().values()), *own]
+    return {"items": [dump_profile(one, created_at=created_at, in_use=in_use) for one, created_at in every], "next": None}
 
 
 @blueprint.post("")
@@ -35,7 +38,25 @@ def create(asked: dict[str, Any]) -> Response:
     profile, now = service.read_profile(asked), utcnow()
     with database().write() as session:
         profiles.add_profile(session, profile, now=now)
-    return answer({**profile.as_json(), "built_in": False, "created_at": now}, status=201)
+        in_use = profiles.profile_in_use(session)
+    return answer(dump_profile(profile, created_at=now, in_use=in_use), status=201)
+
+
+@blueprint.post("/<name>/use")
+@access("profiles:write")
+@blueprint.response(200, RankProfileResponse)
+def use(name: str) -> dict[str, Any]:
+    """Let a profile answer whoever names none, from now on; every running service does so within seconds. Turning back is using the one before."""
+    with database().write() as session:
+        try:
+            profile = profiles.use_profile(session, name, now=utcnow())
+        except InvalidInput as failure:
+            raise NotFound(failure.message) from failure
+        in_use = profiles.profile_in_use(session)
+        row = queries.find_profile(session, name)
+        found = dump_profile(profile, created_at=row.created_at if row else None, in_use=in_use)
+    _finder().look_again()
+    return found
 
 
 @blueprint.post("/preview")
@@ -44,7 +65,11 @@ def create(asked: dict[str, Any]) -> Response:
 @blueprint.response(200, PreviewResponse)
 def preview(asked: dict[str, Any]) -> dict[str, Any]:
     """What a profile would change in the order of hits at some places, before anybody is answered by it; nothing is kept."""
-    finder: Finder = current_app.extensions["finder"]
+    finder = _finder()
     used, draft, now = finder.profile(asked["against"]), service.draft_of(asked["profile"]), this_minute()
     found = [dump_difference(place, service.difference_at(finder, place, asked, used=used, draft=draft, now=now)) for place in asked["places"]]
     return {"items": found, "next": None, "against": used.name}
+
+
+def _finder() -> Finder:
+    return current_app.extensions["finder"]

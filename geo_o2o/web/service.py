@@ -17,7 +17,7 @@ from ..config import Settings
 from ..db import Database
 from ..discovery.answer import hits_of
 from ..discovery.question import Kind
-from ..discovery.ranking import DEFAULT_PROFILE, MILLI, Candidate, Profile, score
+from ..discovery.ranking import MILLI, Candidate, Profile, score
 from ..discovery.reading import read_question, widens
 from ..discovery.schemas import NearbyRequest, OffersRequest
 from ..discovery.service import Finder
@@ -69,7 +69,7 @@ def list_places(
     """args: of the page's address. home: tells where the list begins; asked only where the address does not say."""
     kind: Kind = "stores" if args.get("kind") == "stores" else "offers"
     asked, not_understood = _read(args, kind=kind, home=home)
-    question = read_question(asked, kind=kind, at=minute, profile=finder.profile(DEFAULT_PROFILE), district=None, radius_m=None, after=None)
+    question = read_question(asked, kind=kind, at=minute, profile=finder.profile(), district=None, radius_m=None, after=None)
     page = finder.page(question, widen=widens(asked))
     hits = hits_of(page.items)
     hours = _hours_of(database, [UUID(hit.get("store", hit)["id"]) for hit in hits], now=now)

@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 
 from ..auth.access import public
 from ..caller import Caller
-from ..discovery.ranking import DEFAULT_PROFILE
 from ..discovery.reading import WALKING_M_PER_MIN
 from ..discovery.service import Finder
 from ..errors import Gone, InvalidInput, Moved, NotFound, Unavailable
@@ -76,7 +75,7 @@ def offer(offer_id: str) -> Response:
 
 
 def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
-    formats, origin, profile = _formats("visitor"), _origin(), _finder().profile(DEFAULT_PROFILE)
+    formats, origin, profile = _formats("visitor"), _origin(), _finder().profile()
     try:
         with database().read() as session:
             found = service.show_place(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from flask import Flask
 from sqlalchemy.orm import Session
 
 from geo_o2o.discovery.ranking import built_in_profiles
+from geo_o2o.discovery.selection import Views
+from geo_o2o.discovery.service import Finder
 from geo_o2o.profiles.comparing import compare
 
 from ..conftest import Api
@@ -130,3 +135,55 @@ def test_two_pages_are_compared_hit_by_hit() -> None:
     ]
     assert (found.kept, found.moved) == (2, 1.0)
     assert compare([], []).moved == 0.0
+
+
+# --- the profile in use ------------------------------------------------------------------------------------------------------------
+
+
+def in_use(api: Api) -> list[str]:
+    return [one["name"] for one in api.get("/v1/profiles").get_json()["items"] if one["in_use"]]
+
+
+def test_a_profile_that_is_put_to_use_answers_whoever_names_none(admin_api: Api, app_api: Api, town: None) -> None:
+    assert in_use(admin_api) == ["balanced-1"]
+    admin_api.post("/v1/profiles", {**WEIGHTS, "name": "ratings-1"})
+    for name in ("ratings-1", "balanced-1", "top-rated-1"):
+        used = admin_api.post(f"/v1/profiles/{name}/use", {})
+        assert (used.status_code, used.get_json()["in_use"]) == (200, True)
+        assert in_use(admin_api) == [name]
+        for path in ("/v1/offers/nearby", "/v1/stores/nearby"):
+            usual, named = (app_api.get(path, **HERE, **more).get_json() for more in ({}, {"profile": name}))
+            assert usual["items"] == named["items"]
+            assert usual["items"][0]["score"]["profile"] == name
+        assert preview(admin_api).get_json()["against"] == name
+
+
+def test_a_walk_over_pages_keeps_its_profile(admin_api: Api, app_api: Api, town: None) -> None:
+    admin_api.post("/v1/profiles", {**WEIGHTS, "name": "ratings-1"})
+    first = app_api.get("/v1/stores/nearby", **HERE, limit=10).get_json()
+    admin_api.post("/v1/profiles/ratings-1/use", {})
+    second = app_api.get("/v1/stores/nearby", **HERE, limit=10, cursor=first["next"]).get_json()
+    assert {one["score"]["profile"] for one in second["items"]} == {"balanced-1"}
+    whole = app_api.get("/v1/stores/nearby", **HERE, limit=20, profile="balanced-1").get_json()
+    assert first["items"] + second["items"] == whole["items"]
+
+
+def test_the_same_profile_twice_is_one_beginning(admin_api: Api, session: Session) -> None:
+    first, second = (admin_api.post("/v1/profiles/nearest-1/use", {}).get_json()["in_use_since"] for _ in range(2))
+    assert first == second
+    assert session.scalar(sa.text("/* test */ SELECT count(*) FROM profile_uses")) == 1
+
+
+@pytest.mark.parametrize("name", ["nothing-1", "%00", "x" * 500, "..", "balanced-1%20"])
+def test_what_is_no_profile_is_not_put_to_use(admin_api: Api, name: str) -> None:
+    assert admin_api.post(f"/v1/profiles/{name}/use", {}).status_code == 404
+    assert in_use(admin_api) == ["balanced-1"]
+
+
+def test_other_processes_hear_of_it(admin_api: Api, app: Flask, town: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Finder(lambda: app.extensions["database"], None, Views(1_000))
+    assert other.profile().name == "balanced-1"
+    admin_api.post("/v1/profiles/nearest-1/use", {})
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 6)
+    assert other.profile().name == "nearest-1"

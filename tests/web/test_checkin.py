@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from geo_o2o.client import Till, TillKey
+
 from ..conftest import own_port
 from ..ops.test_service import get, wait_for
-from .conftest import Site, start, violations
+from .conftest import Site, api, start, violations
 
 Open = Callable[..., Page]
 
@@ -133,3 +135,65 @@ def test_a_service_that_is_started_again_during_a_check_in_counts_it_once(browse
         for server in servers[1:]:
             server.terminate()
             server.wait(20)
+
+
+def kept_visits(page: Page) -> list[dict[str, Any]]:
+    return page.evaluate(
+        "() => import('/static/kept.js').then(({ all }) => all('visits')).then(found => found.map(({ file, ...one }) => ({ ...one, bytes: file?.size ?? 0 })))"
+    )
+
+
+def test_a_page_that_is_closed_before_the_answer_sends_again_and_counts_once(open_page: Open, site: Site) -> None:
+    page = open_place(open_page, site, service_workers="block", quiet=False)
+    sent: list[str] = []
+
+    def swallow(route: Route) -> None:
+        """The service takes it, and nobody hears so."""
+        sent.append(route.fetch().json()["id"])
+
+    page.context.route("**/v1/check-ins", swallow)
+    page.locator("#plain").click()
+    page.wait_for_function(
+        "() => import('/static/kept.js').then(({ all }) => all('visits')).then(found => found.length === 1 && Boolean(found[0].sent))"
+    )
+    assert wait_for(lambda: bool(page.evaluate("1")) and len(sent) == 1, 10)
+    again = page.context.new_page()
+    page.close()
+    again.context.unroute("**/v1/check-ins")
+    again.goto(f"{site.base}/")
+    again.locator("#kept").click()
+    expect(again.locator("#visits li")).to_contain_text("Level 1: located", timeout=20_000)
+    assert [one["id"] for one in kept_visits(again)] == sent
+
+
+def test_a_receipt_that_is_replaced_while_it_is_fetched_is_fetched_anew(open_page: Open, site: Site) -> None:
+    """Staff confirm at the very moment in which the receipt of the lower level arrives."""
+    page = open_place(open_page, site, service_workers="block")
+    till = Till(site.base, site.store, site.cafe["id"], TillKey.make())
+    till.enrol()
+    scans: list[str] = []
+    fetched: list[str] = []
+
+    def hear(route: Route) -> None:
+        answer = route.fetch()
+        scans.append(answer.json()["scan"])
+        route.fulfill(response=answer)
+
+    def confirm_meanwhile(route: Route) -> None:
+        answer = route.fetch()
+        if answer.status == 200 and not fetched:
+            till.confirm(scans[0])
+        if answer.status == 200:
+            fetched.append(route.request.url.split("/")[-2])
+        route.fulfill(response=answer)
+
+    page.route("**/v1/check-ins", hear)
+    page.route("**/v1/receipts/*/visit", confirm_meanwhile)
+    page.locator("#plain").click()
+    page.locator("#keep").click()
+    expect(page.locator("#level")).to_have_text("Level 3: confirmed", timeout=20_000)
+    expect(page.locator("#receipt")).to_have_attribute("data-state", "kept", timeout=60_000)
+    [kept] = kept_visits(page)
+    now = api("GET", f"{site.base}/v1/check-ins/{kept['id']}", site.store)
+    assert len(set(fetched)) == 2
+    assert (kept["receipt"], kept["level"], kept["bytes"] > 0) == (now["receipt_id"], 3, True)
