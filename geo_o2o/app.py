@@ -28,6 +28,8 @@ _ROOMS_WITH_TABLES = (
     "releases",
     "supply",
     "discovery",
+    "ingest",
+    "ops",
 )
 
 
@@ -43,6 +45,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .checkins import views as checkins
     from .discovery import views as discovery
     from .districts import views as districts
+    from .ingest import views as ingest
     from .insights import views as insights
     from .ledger import views as ledger
     from .maps import views as maps
@@ -83,7 +86,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     api = Api(app, spec_kwargs=ops.api_page())
     catalogue = (districts, places, stores, offers, sponsorships, discovery, profiles)
     visits = (ledger, signers, receipts, checkins, vouchers)
-    for room in (auth, *catalogue, *visits, maps, insights, ops):
+    for room in (auth, *catalogue, *visits, maps, insights, ingest, ops):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(web.blueprint)
     discovery.set_up(app)

@@ -18,7 +18,7 @@ ROLES: dict[str, frozenset[str]] = {
     "admin": frozenset(
         {
             "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read", "confirmations:write",
-            "visits:read", "districts:write", "heat:read", "tiles:read", "merchants:write", "keys:write", "profiles:write",
+            "visits:read", "districts:write", "heat:read", "tiles:read", "merchants:write", "keys:write", "profiles:write", "status:read",
         }
     ),
 }  # fmt: skip

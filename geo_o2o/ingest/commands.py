@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ..config import Settings, from_environment
 from ..db import Database
 from . import fhrs, geojson, osm, service, tables
+from .recording import recorded
 from .report import Report
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -69,7 +70,7 @@ def load_osm(file: Path, source: str, dry_run: bool, report: Path | None, as_jso
         service.write_attribution(session, source=source, attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
         return found
 
-    _run(run, file, dry_run, report, as_json)
+    _run(run, file, dry_run, report, as_json, kind="osm", source=source)
 
 
 @load.command(name="csv")
@@ -94,7 +95,7 @@ def load_csv(
             service.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
         return [found]
 
-    _run(run, file, dry_run, report, as_json)
+    _run(run, file, dry_run, report, as_json, kind="csv", source=source)
 
 
 @load.command(name="geojson")
@@ -123,7 +124,7 @@ def load_geojson(
             service.write_attribution(session, source=source, attribution=attribution, licence=licence, now=now)
         return [found]
 
-    _run(run, file, dry_run, report, as_json)
+    _run(run, file, dry_run, report, as_json, kind="geojson", source=source)
 
 
 @load.command(name="fhrs")
@@ -137,7 +138,7 @@ def load_fhrs(file: Path, dry_run: bool, report: Path | None, as_json: bool) -> 
         service.write_attribution(session, source="fhrs", attribution=fhrs.ATTRIBUTION, licence=fhrs.LICENCE, now=now)
         return [found]
 
-    _run(run, file, dry_run, report, as_json)
+    _run(run, file, dry_run, report, as_json, kind="fhrs", source="fhrs")
 
 
 @load.command(name="samples")
@@ -146,8 +147,10 @@ def load_fhrs(file: Path, dry_run: bool, report: Path | None, as_json: bool) -> 
 @click.option("--offers", default=service.SAMPLE_OFFERS, show_default=True, help="About how many offers.")
 def load_samples(source: str, seed: int, offers: int) -> None:
     """Invent ratings and offers for stores that have none, marked as samples wherever they are shown."""
-    with Database(from_environment(), statement_timeout_ms=0).write() as session:
+    database = Database(from_environment(), statement_timeout_ms=0)
+    with recorded(database, kind="samples", file="", source=source) as recording, database.write() as session:
         report = service.load_samples(session, source=source, seed=seed, now=datetime.now(UTC), most_offers=offers)
+        recording.reports = [report]
     click.echo("\n".join(report.lines()))
 
 
@@ -161,18 +164,27 @@ def _run(
     dry_run: bool,
     report_file: Path | None,
     as_json: bool,
+    *,
+    kind: str,
+    source: str,
 ) -> None:
     settings = from_environment()
     # A load takes as long as it takes; only a web request has a time limit.
     database = Database(settings, statement_timeout_ms=0)
-    reports: list[Report] = []
-    try:
-        with _progress(file.name) as progress, database.write() as session:
-            reports = run(session, settings, datetime.now(UTC), progress)
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
+    with (
+        recorded(database, kind=kind, file=file.name, source=source, dry_run=dry_run) as recording,
+        suppress(_DryRun),
+        _progress(file.name) as shown,
+        database.write() as session,
+    ):
+
+        def progress(count: int) -> None:
+            recording.progress(count)
+            shown(count)
+
+        recording.reports = reports = run(session, settings, datetime.now(UTC), progress)
+        if dry_run:
+            raise _DryRun
     if report_file is not None:
         with report_file.open("w", encoding="utf-8") as out:
             for report in reports:

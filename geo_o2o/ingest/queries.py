@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from ..copying import Stream
 from ..geo.cells import shard_cells_of_circle
 from ..geo.point import Point
+from .models import Load
 
 STORE_COLUMNS = (
     "shard_cell", "id", "cell", "location", "category_id", "rating_sum", "rating_count", "price_band", "hours_id", "name", "names",
@@ -335,3 +336,7 @@ def places_of(session: Session, source: str, *, shard_cells: Sequence[int]) -> S
 
 def shards_of_source(session: Session, source: str) -> Sequence[int]:
     return session.scalars(sa.text("SELECT DISTINCT shard_cell FROM stores WHERE source = :source ORDER BY 1"), {"source": source}).all()
+
+
+def newest_loads(session: Session, *, limit: int) -> Sequence[Load]:
+    return session.scalars(sa.select(Load).order_by(Load.started_at.desc(), Load.id.desc()).limit(limit)).all()

@@ -11,6 +11,8 @@ from .rows import Refused
 
 # Refused rows shown on the screen; all of them go to the file of --report.
 SHOWN = 20
+# Refused rows that are kept with the load, and how much of each text.
+RECORDED, _LONGEST = 200, 300
 # Kept in memory at most; a file with more broken rows than this is broken as a whole.
 _KEPT = 100_000
 
@@ -44,6 +46,11 @@ class Report:
             "what": self.what, "new": self.new, "changed": self.changed, "unchanged": self.unchanged, "moved": self.moved,
             "refused": dict(self.refused), "notes": dict(self.notes),
         }  # fmt: skip
+
+    def as_record(self) -> dict[str, Any]:
+        """As it is kept: counts, and the first of the refused rows."""
+        rows = [{"where": row.where[:_LONGEST], "reason": row.reason, "detail": row.detail[:_LONGEST]} for row in self.rows[:RECORDED]]
+        return {**self.as_json(), "rows": rows}
 
     def lines(self) -> list[str]:
         """For a person to read."""

@@ -28,6 +28,21 @@ def list_shards(session: Session, *, frozen: bool | None = None) -> Sequence[str
     return session.scalars(query if frozen is None else query.where(LogState.frozen == frozen)).all()
 
 
+def list_states(session: Session) -> Sequence[LogState]:
+    return session.scalars(sa.select(LogState).order_by(LogState.shard)).all()
+
+
+def waiting_by_shard(session: Session) -> dict[str, tuple[int, datetime]]:
+    """How many entries wait for their place in each log, and since when the oldest does."""
+    rows = session.execute(sa.select(LogQueue.shard, sa.func.count(), sa.func.min(LogQueue.queued_at)).group_by(LogQueue.shard))
+    return {shard: (count, since) for shard, count, since in rows}
+
+
+def newest_published_checkpoint(session: Session, shard: str) -> LogCheckpoint | None:
+    published = sa.select(LogCheckpoint).where(LogCheckpoint.shard == shard, LogCheckpoint.published_at.is_not(None))
+    return session.scalar(published.order_by(LogCheckpoint.size.desc()).limit(1))
+
+
 def take_state(session: Session, shard: str) -> LogState | None:
     """The head of a log, held until the end of the transaction; None where another transaction holds it."""
     return session.scalar(

@@ -242,6 +242,41 @@ def trouble_of(session: Session, *, now: datetime) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class LogReport:
+    """One half-year's log as an operator looks at it. waiting: entries that have no place yet, the oldest of them `waiting_since`."""
+
+    shard: str
+    size: int
+    published_size: int
+    published_at: datetime | None
+    waiting: int
+    waiting_since: datetime | None
+    frozen: bool
+
+
+def report_logs(session: Session) -> list[LogReport]:
+    """Every log, the newest first, the one of which nothing but waiting entries are known too."""
+    waiting = queries.waiting_by_shard(session)
+    states = {state.shard: state for state in queries.list_states(session)}
+    found: list[LogReport] = []
+    for shard in sorted(states.keys() | waiting.keys(), reverse=True):
+        state, published = states.get(shard), queries.newest_published_checkpoint(session, shard)
+        count, since = waiting.get(shard, (0, None))
+        found.append(
+            LogReport(
+                shard,
+                state.size if state else 0,
+                published.size if published else 0,
+                published.published_at if published else None,
+                count,
+                since,
+                bool(state and state.frozen),
+            )
+        )
+    return found
+
+
 def recover(session: Session, log: Log) -> int:
     """Takes what was published and is missing in the database from the published files; returns how many entries.
 

@@ -24,7 +24,8 @@ from ..ports import Busy, hold, is_free
 from . import logs
 from .demo import SEED, run_demo
 from .invented import PEOPLE, WEEKS, Invented, invent_visits
-from .service import look_back, run_jobs, upgrade
+from .jobs import run_jobs
+from .service import look_back, upgrade
 
 
 @click.group()

@@ -30,6 +30,8 @@ from ..geo.bounds import Bounds
 from ..geo.point import Point
 from ..ingest import osm, queries
 from ..ingest import service as ingest
+from ..ingest.recording import recorded
+from ..ingest.report import Report
 from ..ingest.rows import DistrictRow
 from ..insights.proposing import Shape
 from ..insights.service import propose_districts
@@ -119,12 +121,14 @@ def _load_city(settings: Settings) -> None:
                 return
         _say("loading central Helsinki with sample ratings and offers")
         now = datetime.now(UTC)
-        with database.write() as session:
-            ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(FIXTURE), attribution=osm.ATTRIBUTION, now=now)
-            stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d)
-            ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE), now=now)
+        with recorded(database, kind="osm", file=FIXTURE.name, source="osm") as recording, database.write() as session:
+            told = recording.progress
+            areas = ingest.load_districts(session, source="osm", layer="business", rows=osm.districts(FIXTURE), attribution=osm.ATTRIBUTION, now=now)
+            stores = ingest.load_stores(session, source="osm", rows=osm.stores(FIXTURE), now=now, horizon_d=settings.hours_horizon_d, progress=told)
+            basemap = ingest.load_basemap(session, source="osm", rows=osm.basemap(FIXTURE), now=now, progress=told)
             samples = ingest.load_samples(session, source="osm", seed=SEED, now=now)
-            _load_proposed(session, now)
+            proposed = _load_proposed(session, now)
+            recording.reports = [areas, stores, basemap, samples, proposed]
             ingest.write_attribution(session, source="osm", attribution=osm.ATTRIBUTION, licence=osm.LICENCE, now=now)
             queries.analyze(session, "stores", "offer_store", "store_districts", "basemap_features")
         _say(f"{stores.new:,} stores, {samples.notes['offers']} sample offers")
@@ -132,11 +136,11 @@ def _load_city(settings: Settings) -> None:
         database.close()
 
 
-def _load_proposed(session: Session, now: datetime) -> None:
+def _load_proposed(session: Session, now: datetime) -> Report:
     """The districts that the stores themselves make: nobody has drawn any here that are larger than a block."""
     found = propose_districts(session, CITY, _QUARTERS)
     rows = [DistrictRow(source_id=f"{min(one.cells):x}", name=one.name.partition(" · ")[0], area=one.area, names={}) for one in found]
-    ingest.load_districts(session, source="proposed", layer="proposed", rows=rows, attribution=osm.ATTRIBUTION, now=now)
+    return ingest.load_districts(session, source="proposed", layer="proposed", rows=rows, attribution=osm.ATTRIBUTION, now=now)
 
 
 def _keys(settings: Settings) -> dict[str, str]:

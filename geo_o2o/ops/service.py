@@ -1,36 +1,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ..auth import service as auth
-from ..checkins import service as checkins
 from ..config import BadSettings, Settings
 from ..db import Database
 from ..erasure import service as erasure
 from ..erasure.listing import KeyMissing
 from ..ledger import service as ledger
 from ..offers import service as offers
-from ..receipts import service as receipts
-from ..releases import service as releases
-from ..signers import service as signers
 from ..stores import service as stores
-from ..stores.models import OpeningHours
-from ..supply import service as supply
+from . import queries
+from .jobs import JOBS
+from .models import JobRun
 
 _log = logging.getLogger("geo_o2o")
+# A round takes seconds; a long one keeps each of its jobs only at its end.
+_SILENCE = timedelta(minutes=5)
 _ROOT = Path(__file__).parents[2]
 
 
@@ -84,87 +80,33 @@ def migration_state(session: Session) -> MigrationState:
     return MigrationState(present or "none", _wanted())
 
 
-def hours_known_until(session: Session) -> datetime | None:
-    """The moment at which the first row of opening hours runs out; None where there is none."""
-    return session.scalar(sa.select(sa.func.min(OpeningHours.expanded_until)))
-
-
 @cache
 def _wanted() -> str:
     return ScriptDirectory(str(_ROOT / "migrations")).get_current_head() or "none"
 
 
-@dataclass(frozen=True)
-class Job:
-    """A periodic job: a service function in one transaction, run by one worker at a time, and again while it reports work.
-
-    lock: number of the advisory lock, never reused.
-    """
-
-    name: str
-    lock: int
-    run: Callable[[Session, datetime, Settings], int]
+# --- how it goes ---------------------------------------------------------------------------------------------------------------
 
 
-JOBS = (
-    # First of all, so that nobody who was erased is seen again after a restored backup.
-    Job("erase again", 1013, lambda session, now, settings: erasure.replay(session, settings, now=now)),
-    Job("offers follow moved stores", 1001, lambda session, now, settings: offers.follow_moved_stores(session, now=now)),
-    Job(
-        "extend opening hours", 1002,
-        lambda session, now, settings: stores.extend_hours(session, now=now, horizon_d=settings.hours_horizon_d),
-    ),
-    Job("districts begin and end", 1014, lambda session, now, settings: stores.turn_districts(session, now=now)),
-    Job("forget old requests", 1003, lambda session, now, settings: auth.forget_requests(session, now=now)),
-    Job(
-        "erase old evidence", 1004,
-        lambda session, now, settings: checkins.erase_evidence(session, now=now, keep_days=settings.evidence_days),
-    ),
-    Job("issue receipts", 1007, lambda session, now, settings: checkins.issue_due(session, settings, now=now)),
-    Job("sequence the log", 1005, lambda session, now, settings: ledger.sequence_all(session, settings, now=now)),
-    # After the commit of the job before, never with it: what was published cannot be taken back.
-    Job("publish the log", 1006, lambda session, now, settings: ledger.publish_all(session, settings, now=now)),
-    Job("close ended logs", 1008, lambda session, now, settings: ledger.close_ended(session, now=now)),
-    Job("log the list of voids", 1009, lambda session, now, settings: receipts.log_voids(session, settings, now=now)),
-    Job("forget old receipts", 1010, lambda session, now, settings: receipts.forget(session, settings, now=now)),
-    Job("forget spent challenges", 1011, lambda session, now, settings: checkins.forget_spent(session, now=now)),
-    Job("roll up supply", 1016, lambda session, now, settings: supply.roll_due(session, now=now)),
-    Job("release heat", 1015, lambda session, now, settings: releases.release_due(session, settings, now=now)),
-    Job("forget used proofs", 1012, lambda session, now, settings: signers.forget_proofs(session, now=now)),
-)  # fmt: skip
-# A job that keeps finding work yields to the others after this many batches.
-_MOST_BATCHES = 100
+def warnings_of(session: Session, *, now: datetime) -> list[str]:
+    """What an operator should look at, and what to do about it; without anything that a stranger may not read."""
+    known_until, log_trouble = queries.hours_known_until(session), ledger.trouble_of(session, now=now)
+    found = ["opening hours have run out, so nothing counts as open: is the worker running?"] if known_until and known_until < now else []
+    found += [log_trouble] if log_trouble else []
+    runs = queries.list_job_runs(session)
+    if runs and now - max(run.ran_at for run in runs) > _SILENCE:
+        found.append(f"the worker has done nothing for {_SILENCE.total_seconds():.0f} s: is it running?")
+    known = {job.name for job in JOBS}
+    failing = [run.name for run in runs if run.trouble and run.name in known]
+    return found + ([f"the worker fails at: {', '.join(failing)}; its log says why"] if failing else [])
 
 
-def run_jobs(database: Database, settings: Settings, *, clock: Callable[[], datetime]) -> dict[str, int]:
-    """One round of every job; returns how many rows each worked on.
-
-    A job that another worker runs is left to it; one that fails is logged and does not keep the others from their work.
-    """
-    done: dict[str, int] = {}
-    for job in JOBS:
-        try:
-            rows = _run_job(job, database, settings, clock)
-        except OperationalError:
-            raise  # the database is away: so it is for the other jobs
-        except Exception:
-            _log.exception("a job failed", extra={"fields": {"job": job.name}})
-            continue
-        if rows is not None:
-            done[job.name] = rows
-    return done
+def worker_seen_at(session: Session) -> datetime | None:
+    """When a worker ended a job last; None where none ever has."""
+    return max((run.ran_at for run in queries.list_job_runs(session)), default=None)
 
 
-def _run_job(job: Job, database: Database, settings: Settings, clock: Callable[[], datetime]) -> int | None:
-    """Rows worked on in all batches; None where another worker has the job."""
-    total = 0
-    for _ in range(_MOST_BATCHES):
-        with database.write() as session:
-            if not session.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": job.lock}):
-                return total or None
-            rows = job.run(session, clock(), settings)
-        total += rows
-        if rows == 0:
-            break
-        _log.info("job", extra={"fields": {"job": job.name, "rows": rows}})
-    return total
+def list_jobs(session: Session) -> list[JobRun]:
+    """The newest run of each job in the order of a round; one that never ran has none."""
+    runs = {run.name: run for run in queries.list_job_runs(session)}
+    return [runs[job.name] for job in JOBS if job.name in runs]

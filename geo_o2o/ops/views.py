@@ -6,6 +6,7 @@ import re
 import time
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
 from typing import Any
 
 from flask import Flask, Response, current_app, send_file
@@ -14,16 +15,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..auth.access import mark_of, public
+from ..auth.access import access, mark_of, public
 from ..errors import NotFound, Unavailable
 from ..http import database, id_of, utcnow
-from ..ledger.service import trouble_of
+from ..ledger.service import report_logs
 from ..metrics import Counter, Gauge, Histogram
 from ..parsing import Blueprint
+from ..shelf.service import ShelfState
 from ..stores.queries import all_attributions
-from . import logs
-from .schemas import Health, Readiness
-from .service import hours_known_until, migration_state
+from . import logs, queries
+from .schemas import Health, Readiness, Status
+from .service import list_jobs, migration_state, warnings_of, worker_seen_at
 
 blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
 
@@ -60,23 +62,40 @@ def ready() -> dict[str, Any]:
         with database().read() as session:
             state = migration_state(session)
             migrated = state.present == state.wanted
-            known_until = hours_known_until(session) if migrated else None
-            log_trouble = trouble_of(session, now=utcnow()) if migrated else None
+            known_until = queries.hours_known_until(session) if migrated else None
+            warnings = warnings_of(session, now=utcnow()) if migrated else []
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
     if not migrated:
         raise Unavailable(
             f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`", code="not_migrated"
         )
-    ran_out = known_until is not None and known_until < utcnow()
-    warnings = ["opening hours have run out, so nothing counts as open: is the worker running?"] if ran_out else []
-    warnings += [log_trouble] if log_trouble else []
+    on_shelf, trouble = _shelf_state()
+    _shelf_trouble.set(1 if trouble else 0)
+    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings + trouble, "shelf": on_shelf}
+
+
+@blueprint.get("/v1/status")
+@access("status:read")
+@blueprint.response(200, Status)
+def status() -> dict[str, Any]:
+    """How it goes, for the operator: what to look at, the worker's jobs, and the logs."""
+    now = utcnow()
+    with database().read() as session:
+        state, warnings = migration_state(session), warnings_of(session, now=now)
+        on_shelf, trouble = _shelf_state()
+        return {
+            "at": now, "migration": state.present, "version": version("geo-o2o"), "warnings": warnings + trouble, "shelf": on_shelf,
+            "opening_hours_known_until": queries.hours_known_until(session), "worker_seen_at": worker_seen_at(session),
+            "jobs": list_jobs(session), "logs": report_logs(session),
+        }  # fmt: skip
+
+
+def _shelf_state() -> tuple[ShelfState | None, list[str]]:
+    """The shelf of this process, None where it is switched off, and what is wrong with it."""
     shelf = current_app.extensions["finder"].shelf
-    on_shelf = shelf.state() if shelf else None
-    if on_shelf is not None and on_shelf.trouble:
-        warnings.append(f"{on_shelf.trouble}; nearby is answered by SQL where nothing is on the shelf yet")
-    _shelf_trouble.set(1 if on_shelf and on_shelf.trouble else 0)
-    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings, "shelf": on_shelf}
+    state = shelf.state() if shelf else None
+    return state, [f"{state.trouble}; nearby is answered by SQL where nothing is on the shelf yet"] if state and state.trouble else []
 
 
 @blueprint.get("/metrics")

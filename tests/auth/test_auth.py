@@ -85,6 +85,7 @@ ROUTES = {
     "merchants:write": ("GET", "/v1/merchants"),
     "keys:write": ("GET", "/v1/keys"),
     "profiles:write": ("GET", "/v1/profiles"),
+    "status:read": ("GET", "/v1/status"),
 }
 
 

@@ -28,7 +28,8 @@ from geo_o2o.http import utcnow
 from geo_o2o.ledger import service as ledger
 from geo_o2o.ledger.audit import audit
 from geo_o2o.ledger.keys import make_key
-from geo_o2o.ops.service import look_back, run_jobs
+from geo_o2o.ops.jobs import run_jobs
+from geo_o2o.ops.service import look_back
 from geo_o2o.receipts import service as receipts
 from geo_o2o.signers import queries as signers
 from visit_verify.file import parse_visit

@@ -25,7 +25,7 @@ from geo_o2o.ledger.audit import AuditFailed, audit
 from geo_o2o.ledger.note import SigningKey
 from geo_o2o.ledger.service import Log, append, log_of, publish, sequence, shard_at
 from geo_o2o.ledger.tiles import inclusion_path, tile_path
-from geo_o2o.ops.service import run_jobs
+from geo_o2o.ops.jobs import run_jobs
 from visit_verify.merkle import leaf_hash
 from visit_verify.note import PLAIN, Checkpoint, parse_checkpoint, parse_note, parse_verifier_key
 from visit_verify.proof import Proof, parse_proof

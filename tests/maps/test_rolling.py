@@ -19,7 +19,7 @@ from geo_o2o.config import Settings
 from geo_o2o.geo.cells import cell_of, parent, to_hex
 from geo_o2o.geo.point import Point
 from geo_o2o.http import utcnow
-from geo_o2o.ops.service import run_jobs
+from geo_o2o.ops.jobs import run_jobs
 from geo_o2o.stores.categories import tree, with_ancestors, with_descendants
 from geo_o2o.stores.models import Store
 from geo_o2o.stores.queries import place_stores_in_districts

@@ -17,7 +17,7 @@ from geo_o2o.auth.access import PUBLIC, mark_of
 from geo_o2o.config import Settings
 from geo_o2o.http import utcnow
 from geo_o2o.ops import logs
-from geo_o2o.ops.service import JOBS, run_jobs
+from geo_o2o.ops.jobs import JOBS, run_jobs
 
 from ..conftest import NOW, Api
 from ..factories import HELSINKI, make_store
