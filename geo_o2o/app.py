@@ -13,6 +13,7 @@ from .problems import Api, document_problems
 
 _ROOMS_WITH_TABLES = (
     "auth",
+    "passkeys",
     "changes",
     "ledger",
     "districts",
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     from .maps import views as maps
     from .offers import views as offers
     from .ops import views as ops
+    from .passkeys import views as passkeys
     from .places import views as places
     from .profiles import views as profiles
     from .receipts import views as receipts
@@ -86,7 +88,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     api = Api(app, spec_kwargs=ops.api_page())
     catalogue = (districts, places, stores, offers, sponsorships, discovery, profiles)
     visits = (ledger, signers, receipts, checkins, vouchers)
-    for room in (auth, *catalogue, *visits, maps, insights, ingest, ops):
+    for room in (auth, passkeys, *catalogue, *visits, maps, insights, ingest, ops):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(web.blueprint)
     discovery.set_up(app)

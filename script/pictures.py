@@ -163,6 +163,34 @@ def verify(browser: Browser, base: str, keys: dict[str, str]) -> None:
             context.close()
 
 
+def other_weights(page: Page) -> None:
+    """The rating counts for more than the way."""
+    page.locator("#w-distance_weight").fill("300")
+    page.locator("#w-rating_weight").fill("700")
+    page.locator(".place[open] .up, .place[open] .down").first.wait_for()
+
+
+ADMIN: tuple[tuple[str, tuple[int, int], str, str, Callable[[Page], None]], ...] = (
+    ("admin-health-light", WIDE, "light", "health", nothing),
+    ("admin-ranking-dark", WIDE, "dark", "ranking", other_weights),
+    ("admin-imports-phone-light", PHONE, "light", "imports", nothing),
+    ("admin-keys-phone-dark", PHONE, "dark", "keys", nothing),
+)
+
+
+def admin(browser: Browser, base: str, key: str) -> None:
+    for name, (width, height), theme, section, act in ADMIN:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB")  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{base}/admin#key={key}")
+        page.locator("#facts dd").first.wait_for()
+        page.locator(f"#rooms a[href='#{section}']").click()
+        page.wait_for_load_state("networkidle")
+        act(page)
+        take(page, name)
+        context.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keys", type=Path, default=ROOT / "var" / "keys.json")
@@ -176,6 +204,7 @@ def main() -> None:
         counter(browser, asked.base, keys)
         planner(browser, asked.base, keys["planner"])
         verify(browser, asked.base, keys)
+        admin(browser, asked.base, keys["admin"])
         browser.close()
 
 

@@ -148,12 +148,15 @@ def test_only_operations_documentation_and_what_proves_receipts_are_public(app: 
     public = {rule.rule for rule in app.url_map.iter_rules() if mark_of(app.view_functions[rule.endpoint]) == PUBLIC}
     assert public == {
         "/",
+        "/admin",
         "/counter",
         "/offers/<offer_id>",
         "/planner",
         "/stores/<store_id>",
         "/verify",
         "/static/<path:name>",
+        "/v1/sign-ins",
+        "/v1/sign-ins/options",
         "/health/live",
         "/health/ready",
         "/metrics",

@@ -13,12 +13,15 @@ ROLES: dict[str, frozenset[str]] = {
     "app": frozenset({"discovery:read", "catalogue:read", "check-ins:write", "visits:read", "tiles:read"}),
     # The key of a page, which everybody can read there: what it may is that of an app, and what was sent with it is shown to the device that sent it.
     "web": frozenset({"discovery:read", "catalogue:read", "check-ins:write", "visits:read", "tiles:read"}),
-    "store": frozenset({"catalogue:read", "catalogue:write", "check-ins:read", "confirmations:write", "visits:read"}),
+    "store": frozenset(
+        {"catalogue:read", "catalogue:write", "check-ins:read", "confirmations:write", "visits:read", "passkeys:write"}
+    ),
     "planner": frozenset({"catalogue:read", "heat:read", "tiles:read"}),
     "admin": frozenset(
         {
             "discovery:read", "catalogue:read", "catalogue:write", "check-ins:write", "check-ins:read", "confirmations:write",
             "visits:read", "districts:write", "heat:read", "tiles:read", "merchants:write", "keys:write", "profiles:write", "status:read",
+            "passkeys:write",
         }
     ),
 }  # fmt: skip

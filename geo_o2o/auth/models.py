@@ -23,13 +23,17 @@ class Merchant(Base):
 
 
 class ApiKey(Base):
-    """A key, without its secret. stands_for: the first key of the same app or store, by whose id it is known; None: its own."""
+    """A key, without its secret. stands_for: the first key of the same app or store, by whose id it is known; None: its own.
+
+    passkey_id, expires_at: of a key that a sign-in has given; it ends by itself.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (
         sa.UniqueConstraint("prefix"),
         sa.CheckConstraint("role IN ('app', 'web', 'store', 'planner', 'admin')", name="role"),
         sa.CheckConstraint("(role = 'store') = (merchant_id IS NOT NULL)", name="merchant"),
+        sa.CheckConstraint("(passkey_id IS NULL) = (expires_at IS NULL)", name="expires_at"),
         REFERENCE,
     )
 
@@ -37,10 +41,12 @@ class ApiKey(Base):
     role: Mapped[str] = mapped_column(sa.Text)
     merchant_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("merchants.id"))
     stands_for: Mapped[UUID | None]
+    passkey_id: Mapped[UUID | None]
     name: Mapped[str] = mapped_column(sa.Text)
     prefix: Mapped[str] = mapped_column(sa.Text)
     secret_hash: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
 
 

@@ -18,14 +18,14 @@ def find_key(session: Session, prefix: str) -> ApiKey | None:
     # What no key is called is not asked for: the database takes no text with NUL.
     if not prefix.isalnum():
         return None
-    return session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)))
+    lasts = sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > sa.func.now())
+    return session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None), lasts))
 
 
 def list_keys(session: Session) -> Sequence[tuple[ApiKey, str | None]]:
-    """Every key with its merchant's name, newest first."""
-    rows = session.execute(
-        sa.select(ApiKey, Merchant.name).outerjoin(Merchant, ApiKey.merchant_id == Merchant.id).order_by(ApiKey.created_at.desc(), ApiKey.id)
-    )
+    """Every key that was made, with its merchant's name, newest first; not those that sign-ins have given."""
+    named = sa.select(ApiKey, Merchant.name).outerjoin(Merchant, ApiKey.merchant_id == Merchant.id)
+    rows = session.execute(named.where(ApiKey.passkey_id.is_(None)).order_by(ApiKey.created_at.desc(), ApiKey.id))
     return [(key, name) for key, name in rows]
 
 
@@ -34,6 +34,23 @@ def lock_operator_keys(session: Session) -> Sequence[UUID]:
     return session.scalars(
         sa.select(ApiKey.id).where(ApiKey.role == "admin", ApiKey.revoked_at.is_(None)).order_by(ApiKey.id).with_for_update()
     ).all()
+
+
+def is_alive(session: Session, account_id: UUID) -> bool:
+    """Whether any key that was made for an app or store is live still."""
+    ours = sa.or_(ApiKey.id == account_id, ApiKey.stands_for == account_id)
+    return session.scalar(sa.select(ApiKey.id).where(ours, ApiKey.passkey_id.is_(None), ApiKey.revoked_at.is_(None)).limit(1)) is not None
+
+
+def end_sign_ins(session: Session, *, passkey_id: UUID | None, account_id: UUID | None, now: datetime) -> None:
+    """Of a passkey, or of an app's or store's account."""
+    ours = ApiKey.passkey_id == passkey_id if account_id is None else sa.and_(ApiKey.stands_for == account_id, ApiKey.passkey_id.is_not(None))
+    session.execute(sa.update(ApiKey).where(ours, ApiKey.revoked_at.is_(None)).values(revoked_at=now))
+
+
+def forget_sign_ins(session: Session, *, before: datetime) -> int:
+    deleted: Any = session.execute(sa.delete(ApiKey).where(ApiKey.expires_at < before))
+    return int(deleted.rowcount)
 
 
 def find_merchant(session: Session, merchant_id: UUID) -> Merchant | None:

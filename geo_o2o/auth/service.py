@@ -60,20 +60,44 @@ def create_key(session: Session, *, role: str, name: str, merchant: Merchant | N
         raise InvalidInput(f"role must be one of {', '.join(ROLES)}, found {role!r}", errors={"role": ["unknown"]})
     if (role == "store") != (merchant is not None):
         raise InvalidInput("a key of role store belongs to a merchant, and no other does", errors={"merchant": ["see role"]})
+    return _add_key(session, role=role, merchant_id=merchant.id if merchant else None, name=name, created_at=now)
+
+
+def _add_key(session: Session, *, role: str, created_at: datetime, **columns: Any) -> tuple[ApiKey, str]:
     text = format_key(role, prefix=secrets.token_bytes(4), secret=secrets.token_bytes(32))
     _, _, prefix, secret = text.split("_")
-    key = ApiKey(
-        id=unlocated_id(now=now, chance=secrets.randbits(RANDOM_BITS)),
-        role=role,
-        merchant_id=merchant.id if merchant else None,
-        name=name,
-        prefix=prefix,
-        secret_hash=hash_secret(secret),
-        created_at=now,
-    )
+    id_ = unlocated_id(now=created_at, chance=secrets.randbits(RANDOM_BITS))
+    key = ApiKey(id=id_, role=role, prefix=prefix, secret_hash=hash_secret(secret), created_at=created_at, **columns)
     session.add(key)
     session.flush()
     return key, text
+
+
+# --- sign-ins ------------------------------------------------------------------------------------------------------------------
+
+
+def create_sign_in(
+    session: Session, *, account_id: UUID, merchant_id: UUID, passkey_id: UUID, until: datetime, now: datetime
+) -> tuple[ApiKey, str] | None:
+    """A key of a store's account that ends by itself, and its text; None where the account has no live key any more."""
+    if not queries.is_alive(session, account_id):
+        return None
+    return _add_key(
+        session, role="store", merchant_id=merchant_id, name="", created_at=now, stands_for=account_id, passkey_id=passkey_id, expires_at=until
+    )
+
+
+def end_sign_ins(session: Session, *, passkey_id: UUID, now: datetime) -> None:
+    """Whoever is signed in by a passkey is signed out."""
+    queries.end_sign_ins(session, passkey_id=passkey_id, account_id=None, now=now)
+
+
+def forget_sign_ins(session: Session, *, now: datetime) -> int:
+    """Drops the keys of sign-ins that have ended; returns how many."""
+    return queries.forget_sign_ins(session, before=now)
+
+
+# --- the life of a key ---------------------------------------------------------------------------------------------------------
 
 
 def replace_key(session: Session, *, prefix: str, name: str, now: datetime) -> tuple[ApiKey, str]:
@@ -98,6 +122,10 @@ def revoke_key(session: Session, *, prefix: str, now: datetime, keep_operator: b
     if keep_operator and key.role == "admin" and queries.lock_operator_keys(session) == [key.id]:
         raise LastOperatorKey("this is the last key of the operator: make another one first, or revoke it by `geo-o2o keys revoke`")
     key.revoked_at = now
+    session.flush()
+    account_id = key.stands_for or key.id
+    if not queries.is_alive(session, account_id):
+        queries.end_sign_ins(session, passkey_id=None, account_id=account_id, now=now)
     return key
 
 

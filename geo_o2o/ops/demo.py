@@ -202,7 +202,7 @@ def _start_server(settings: Settings, log: IO[bytes], log_path: Path) -> tuple[s
 
 
 def _start(command: str, settings: Settings, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    public_url = os.environ.get(f"{PREFIX}PUBLIC_URL") or f"http://{settings.host}:{port}"
+    public_url = os.environ.get(f"{PREFIX}PUBLIC_URL") or _named(f"http://{settings.host}:{port}")
     environment = {
         **os.environ, f"{PREFIX}PORT": str(port), f"{PREFIX}DATA_DIR": str(settings.data_dir), f"{PREFIX}PUBLIC_URL": public_url,
         f"{PREFIX}WEB_KEY": settings.web_key, f"{PREFIX}HOME": settings.home,
@@ -290,11 +290,12 @@ def _show(base: str, keys: dict[str, str]) -> None:
         "",
         f"geo_o2o runs at {base} (API page: {base}/docs). Ctrl-C stops it.",
         "",
-        "What is worth walking to, for visitors:",
-        f"  {base}/",
-        "",
-        "The counter of a store (the key is in the address, and stays in the browser):",
-        f"  {base}/counter#key={keys['store']}",
+        "Its pages (a key in an address stays in the browser):",
+        f"  {base}/    what is worth walking to, for visitors",
+        f"  {_named(base)}/counter#key={keys['store']}    the counter of a store",
+        f"  {base}/planner#key={keys['planner']}    how the districts live, for planners",
+        f"  {base}/admin#key={keys['admin']}    operations",
+        f"  {base}/verify    the check of a receipt",
         "",
         *(f"  {role:8} {key}" for role, key in keys.items()),
         "",
@@ -302,9 +303,6 @@ def _show(base: str, keys: dict[str, str]) -> None:
         f"  curl -s -H 'Authorization: Bearer {keys['app']}' '{base}/v1/offers/nearby?{place}&radius_m=800&open_now=true&limit=3'",
         "",
         *_check_in_lines(base, keys, place),
-        "How the districts live, for planners (the key is in the address, and stays in the browser):",
-        f"  {base}/planner#key={keys['planner']}",
-        "",
         "A heat map of supply:",
         f"  curl -s -H 'Authorization: Bearer {keys['planner']}' '{base}/v1/heat/supply?bbox=24.93,60.16,24.96,60.18&resolution=9'",
         "",
@@ -313,6 +311,11 @@ def _show(base: str, keys: dict[str, str]) -> None:
     ]
     sys.stdout.write("\n".join(lines))
     sys.stdout.flush()
+
+
+def _named(base: str) -> str:
+    """The same address by the name of this machine: browsers keep passkeys for names alone."""
+    return base.replace("//127.0.0.1:", "//localhost:")
 
 
 def _check_in_lines(base: str, keys: dict[str, str], place: str) -> list[str]:

@@ -20,6 +20,7 @@ from ..db import Database
 from ..erasure import service as erasure
 from ..ledger import service as ledger
 from ..offers import service as offers
+from ..passkeys import service as passkeys
 from ..receipts import service as receipts
 from ..releases import service as releases
 from ..signers import service as signers
@@ -67,6 +68,7 @@ JOBS = (
     Job("forget spent challenges", 1011, lambda session, now, settings: checkins.forget_spent(session, now=now)),
     Job("roll up supply", 1016, lambda session, now, settings: supply.roll_due(session, now=now)),
     Job("release heat", 1015, lambda session, now, settings: releases.release_due(session, settings, now=now)),
+    Job("forget ended sign-ins", 1017, lambda session, now, settings: passkeys.forget(session, now=now)),
     Job("forget used proofs", 1012, lambda session, now, settings: signers.forget_proofs(session, now=now)),
 )  # fmt: skip
 # A job that keeps finding work yields to the others after this many batches.

@@ -23,6 +23,11 @@ class Readiness(Health):
     shelf = ma.fields.Nested(ShelfHealth, allow_none=True, metadata={"description": "null where it is switched off"})
 
 
+class NoticeSchema(ma.Schema):
+    code = ma.fields.String(metadata={"description": "`hours_ran_out`, `log`, `worker_silent`, `job_fails`, `shelf`"})
+    text = ma.fields.String(metadata={"description": "what to look at, and what to do about it"})
+
+
 class JobHealth(ma.Schema):
     name = ma.fields.String()
     ran_at = Moment()
@@ -46,7 +51,7 @@ class Status(ma.Schema):
     at = Moment()
     version = ma.fields.String()
     migration = ma.fields.String()
-    warnings = ma.fields.List(ma.fields.String(), metadata={"description": "what to look at, and what to do about it"})
+    warnings = ma.fields.List(ma.fields.Nested(NoticeSchema))
     opening_hours_known_until = Moment(allow_none=True)
     worker_seen_at = Moment(allow_none=True, metadata={"description": "null where no worker has ever run"})
     jobs = ma.fields.List(ma.fields.Nested(JobHealth), metadata={"description": "in the order of a round"})

@@ -88,17 +88,27 @@ def _wanted() -> str:
 # --- how it goes ---------------------------------------------------------------------------------------------------------------
 
 
-def warnings_of(session: Session, *, now: datetime) -> list[str]:
-    """What an operator should look at, and what to do about it; without anything that a stranger may not read."""
-    known_until, log_trouble = queries.hours_known_until(session), ledger.trouble_of(session, now=now)
-    found = ["opening hours have run out, so nothing counts as open: is the worker running?"] if known_until and known_until < now else []
-    found += [log_trouble] if log_trouble else []
-    runs = queries.list_job_runs(session)
+@dataclass(frozen=True)
+class Notice:
+    """What an operator should look at. code: stable. text: what it is and what to do about it, with nothing that a stranger may not read."""
+
+    code: str
+    text: str
+
+
+def warnings_of(session: Session, *, now: datetime) -> list[Notice]:
+    known_until, log_trouble, runs = queries.hours_known_until(session), ledger.trouble_of(session, now=now), queries.list_job_runs(session)
+    found: list[Notice] = []
+    if known_until is not None and known_until < now:
+        found.append(Notice("hours_ran_out", "opening hours have run out, so nothing counts as open: is the worker running?"))
+    if log_trouble is not None:
+        found.append(Notice("log", log_trouble))
     if runs and now - max(run.ran_at for run in runs) > _SILENCE:
-        found.append(f"the worker has done nothing for {_SILENCE.total_seconds():.0f} s: is it running?")
+        found.append(Notice("worker_silent", f"the worker has done nothing for {_SILENCE.total_seconds():.0f} s: is it running?"))
     known = {job.name for job in JOBS}
-    failing = [run.name for run in runs if run.trouble and run.name in known]
-    return found + ([f"the worker fails at: {', '.join(failing)}; its log says why"] if failing else [])
+    if failing := [run.name for run in runs if run.trouble and run.name in known]:
+        found.append(Notice("job_fails", f"the worker fails at: {', '.join(failing)}; its log says why"))
+    return found
 
 
 def worker_seen_at(session: Session) -> datetime | None:

@@ -25,7 +25,7 @@ from ..shelf.service import ShelfState
 from ..stores.queries import all_attributions
 from . import logs, queries
 from .schemas import Health, Readiness, Status
-from .service import list_jobs, migration_state, warnings_of, worker_seen_at
+from .service import Notice, list_jobs, migration_state, warnings_of, worker_seen_at
 
 blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
 
@@ -72,7 +72,8 @@ def ready() -> dict[str, Any]:
         )
     on_shelf, trouble = _shelf_state()
     _shelf_trouble.set(1 if trouble else 0)
-    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": warnings + trouble, "shelf": on_shelf}
+    told = [one.text for one in warnings + trouble]
+    return {"status": "ok", "migration": state.present, "opening_hours_known_until": known_until, "warnings": told, "shelf": on_shelf}
 
 
 @blueprint.get("/v1/status")
@@ -91,11 +92,13 @@ def status() -> dict[str, Any]:
         }  # fmt: skip
 
 
-def _shelf_state() -> tuple[ShelfState | None, list[str]]:
+def _shelf_state() -> tuple[ShelfState | None, list[Notice]]:
     """The shelf of this process, None where it is switched off, and what is wrong with it."""
     shelf = current_app.extensions["finder"].shelf
     state = shelf.state() if shelf else None
-    return state, [f"{state.trouble}; nearby is answered by SQL where nothing is on the shelf yet"] if state and state.trouble else []
+    if state is None or not state.trouble:
+        return state, []
+    return state, [Notice("shelf", f"{state.trouble}; nearby is answered by SQL where nothing is on the shelf yet")]
 
 
 @blueprint.get("/metrics")

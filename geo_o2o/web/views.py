@@ -149,6 +149,13 @@ def counter() -> Response:
     return _page("counter.html")
 
 
+@blueprint.get("/admin")
+@public
+def admin() -> Response:
+    """The operator's page: the page itself tells nothing; it asks the API with the operator's key."""
+    return _page("admin.html")
+
+
 @blueprint.get("/verify")
 @public
 def verify() -> Response:

@@ -86,6 +86,7 @@ ROUTES = {
     "keys:write": ("GET", "/v1/keys"),
     "profiles:write": ("GET", "/v1/profiles"),
     "status:read": ("GET", "/v1/status"),
+    "passkeys:write": ("GET", "/v1/passkeys"),
 }
 
 

@@ -43,8 +43,8 @@ FLAGS = [
     "--disable-gpu-compositing", "--disable-gpu-rasterization",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps", "--no-first-run", "--hide-scrollbars",
     "--font-render-hinting=none", "--force-color-profile=srgb",
-    # No name is found but our own address: nothing can leave.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # No name is found but those of this machine: nothing can leave.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]  # fmt: skip
 NO_WEBGL = """
 const get = HTMLCanvasElement.prototype.getContext;

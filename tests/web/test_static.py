@@ -44,7 +44,7 @@ def test_there_is_nothing_else(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code in (404, 400)
 
 
-@pytest.mark.parametrize("path", ["/planner", "/verify", "/verify?lang=zh-Hant", "/planner?lang=%3Cscript%3E"])
+@pytest.mark.parametrize("path", ["/planner", "/admin", "/verify", "/verify?lang=zh-Hant", "/planner?lang=%3Cscript%3E"])
 def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing_inline(client: FlaskClient, path: str) -> None:
     response = client.get(path)
     assert response.headers["Content-Security-Policy"] == POLICY

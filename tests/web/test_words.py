@@ -12,12 +12,16 @@ from geo_o2o.web.words import LANGUAGES, language_of, words
 WEB = Path(__file__).parents[2] / "geo_o2o" / "web"
 # Page to what speaks on it.
 _PLANNER = ("planner", "basemap", "panel", "charts", "planner/districts", "planner/figures", "planner/layer", "planner/map", "planner/state")
+_ADMIN = (
+    "admin", "admin/differences", "admin/health", "admin/imports", "admin/keys", "admin/merchants", "admin/page", "admin/ranking", "admin/sample",
+)  # fmt: skip
 _VISITOR = ("visitor", "basemap", "visitor/here", "visitor/map", "visitor/search", "visitor/shelf", "visitor/visit")
 SPEAKERS = {
+    "admin": ["templates/admin.html", "templates/tongues.html", *(f"static/{name}.js" for name in _ADMIN)],
     "counter": [
         "templates/counter.html",
         "templates/tongues.html",
-        *(f"static/{name}.js" for name in ("counter", "counter/day", "counter/guests", "counter/queue", "counter/till")),
+        *(f"static/{name}.js" for name in ("counter", "counter/day", "counter/guests", "counter/passkeys", "counter/queue", "counter/till")),
     ],
     "planner": ["templates/planner.html", "templates/tongues.html", *(f"static/{name}.js" for name in _PLANNER)],
     "verify": ["templates/verify.html", "templates/tongues.html", "static/verify.js"],

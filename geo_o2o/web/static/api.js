@@ -30,4 +30,11 @@ export async function ask(path, params = {}) {
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
   return response;
 }
+// A writing request; null where there is no body in the answer.
+export async function send(method, path, body = {}) {
+  const response = await fetch(path, { method, headers: { ...headers(), 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+  const said = await response.json().catch(() => null);
+  if (!response.ok) throw new Problem(response.status, said);
+  return said;
+}
 export const json = async (path, params) => (await ask(path, params)).json();

@@ -7,6 +7,7 @@ import { themeButton } from './theme.js';
 import { locale, t } from './words.js';
 import { note, read } from './counter/day.js';
 import { drawGuests, FAILED } from './counter/guests.js';
+import { canSignIn, passkeyBox, signInByPasskey } from './counter/passkeys.js';
 import { confirmScan, flush, queued } from './counter/queue.js';
 import { codeOf, digitsNow, enrolTill, forgetTill, hearClock, isOurKey, loadTill, now, revokedAt, stepNow, STEP_S, till } from './counter/till.js';
 
@@ -44,8 +45,19 @@ async function signInWith(key) {
 
 function signIn(why = '') {
   $('signin').hidden = false;
+  $('or-passkey').hidden = !canSignIn;
   $('signin-why').textContent = why;
 }
+
+$('passkey-in').onclick = async () => {
+  $('signin-why').textContent = '';
+  try {
+    await signInWith(await signInByPasskey());
+  } catch (failure) {
+    signIn(failure instanceof TypeError ? t('No connection: the first time a till needs one.') : failure.message);
+  }
+};
+passkeyBox($('passkeys'));
 
 $('signin').onsubmit = async event => {
   event.preventDefault();

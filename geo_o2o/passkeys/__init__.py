@@ -1,0 +1,1 @@
+"""Passkeys (WebAuthn) of merchants: staff sign in at a counter without typing a key."""

@@ -1,0 +1,86 @@
+// What the sections share: trouble, tables, moments, and buttons that ask twice.
+import { $, element } from '../dom.js';
+import { locale, t } from '../words.js';
+
+export { $, element };
+
+export function trouble(failure) {
+  $('trouble').hidden = !failure;
+  if (!failure) return;
+  const offline = failure instanceof TypeError;
+  $('trouble').textContent = offline ? t('The service does not answer.') : failure.message;
+  if (offline) $('trouble').removeAttribute('lang'); else $('trouble').lang = 'en';
+}
+
+export const count = n => n.toLocaleString(locale);
+export const day = at => new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }).format(new Date(at));
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
+const UNITS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
+// How long ago, with the whole moment for whoever points at it.
+export function ago(at, now = Date.now()) {
+  const seconds = Math.min(0, Math.round((Date.parse(at) - now) / 1_000));
+  const [unit, length] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
+  return element('time', { datetime: at, title: new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(at)) }, relative.format(Math.round(seconds / length), unit));
+}
+// Milliseconds as a person says them.
+export const took = ms => ms < 1_000 ? new Intl.NumberFormat(locale, { style: 'unit', unit: 'millisecond' }).format(ms) : new Intl.NumberFormat(locale, { style: 'unit', unit: 'second', maximumFractionDigits: 1 }).format(ms / 1_000);
+
+// A table may be wider than the page: it moves within its own frame, by keyboard too.
+export const frame = (label, table) => element('div', { class: 'wide', role: 'region', tabindex: 0, 'aria-label': label }, table);
+
+// One row of a table: the first cell is its head. A cell is [content, class].
+export function line(cells, attributes = {}) {
+  return element('tr', attributes, ...cells.map((cell, at) => {
+    const [content, kind] = Array.isArray(cell) ? cell : [cell, null];
+    return element(at ? 'td' : 'th', { class: kind, scope: at ? null : 'row' }, content ?? '');
+  }));
+}
+
+// Rows take the place of others only where something is new, and what had the focus keeps it.
+export function fill(list, lines, said) {
+  if (list.dataset.said === said) return;
+  list.dataset.said = said;
+  const held = document.activeElement?.closest('[data-id]')?.dataset.id, name = document.activeElement?.dataset?.deed;
+  const opened = new Set([...list.querySelectorAll('details[open]')].map(one => one.closest('[data-id]')?.dataset.id));
+  list.replaceChildren(...lines);
+  for (const one of list.querySelectorAll('details')) if (opened.has(one.closest('[data-id]')?.dataset.id)) one.open = true;
+  if (held) list.querySelector(`[data-id="${CSS.escape(held)}"] [data-deed="${name}"]`)?.focus();
+}
+
+const SURE_MS = 6_000;
+// What cannot be undone is asked twice, on the button itself.
+export function sureButton(text, again, deed, act) {
+  const button = element('button', { type: 'button', class: 'no', 'data-deed': deed }, text);
+  let sure = 0;
+  button.onclick = () => {
+    if (!sure) {
+      button.textContent = again;
+      sure = setTimeout(() => { sure = 0; button.textContent = text; }, SURE_MS);
+      return;
+    }
+    clearTimeout(sure);
+    button.disabled = true;
+    act().finally(() => { sure = 0; button.disabled = false; button.textContent = text; });
+  };
+  return button;
+}
+
+// Says how something ended, in a line of its own.
+export function say(id, text, { bad = false, lang = null } = {}) {
+  $(id).textContent = text;
+  $(id).className = bad ? 'bad' : 'good';
+  if (lang) $(id).lang = lang; else $(id).removeAttribute('lang');
+}
+export const sayTrouble = (id, failure) => failure instanceof TypeError ? say(id, t('The service does not answer.'), { bad: true }) : say(id, failure.message, { bad: true, lang: 'en' });
+
+// A template's icon is not at hand here; a warning has one of its own.
+export const alarm = () => {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('class', 'i');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(svg.namespaceURI, 'path');
+  path.setAttribute('d', 'm21.73 18-8-14a2 2 0 0 0-3.48 0l-8 14A2 2 0 0 0 4 21h16a2 2 0 0 0 1.73-3M12 9v4M12 17h.01');
+  svg.append(path);
+  return svg;
+};
