@@ -17,7 +17,7 @@ from uuid import uuid4
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from geo_o2o.client import Device, Position, Till, TillKey, Visitor
-from tests.web.conftest import FLAGS, IDLE
+from tests.web.conftest import FLAGS, IDLE, chromium
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
@@ -199,7 +199,7 @@ def main() -> None:
     keys = json.loads(asked.keys.read_text())
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[flag for flag in FLAGS if "gpu-compositing" not in flag])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[flag for flag in FLAGS if "gpu-compositing" not in flag])
         visitor(browser, asked.base, api(f"{asked.base}/v1/stores?limit=1", keys["store"])["items"][0])
         counter(browser, asked.base, keys)
         planner(browser, asked.base, keys["planner"])

@@ -100,7 +100,7 @@ def site(fresh_database: Callable[..., Any]) -> Iterator[Site]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GEO_O2O_")}
     environment = {
         **plain, "GEO_O2O_DATABASE_URL": settings.database_url, "GEO_O2O_PORT": str(port), "GEO_O2O_DATA_DIR": str(folder), "GEO_O2O_WORKERS": "1",
-        "GEO_O2O_PUBLIC_URL": f"http://127.0.0.1:{port}", "GEO_O2O_WEB_KEY": keys["web"], "GEO_O2O_HOME": "60.1690,24.9414", "GEO_O2O_WORKER_INTERVAL_S": "1",
+        "GEO_O2O_PUBLIC_URL": f"http://127.0.0.1:{port}", "GEO_O2O_WEB_KEY": keys["web"], "GEO_O2O_HOME": "60.1690,24.9414", "GEO_O2O_WORKER_INTERVAL_S": "1", "GEO_O2O_KEY_CACHE_S": "1",
     }  # fmt: skip
     base = f"http://127.0.0.1:{port}"
     processes = [start(name, environment) for name in ("serve", "worker")]
@@ -141,10 +141,15 @@ def api(method: str, address: str, key: str, body: Any = None, *, version: int =
 @pytest.fixture(scope="session")
 def launch() -> Iterator[Callable[..., Browser]]:
     """Starts a browser. camera: a file of pictures (Motion JPEG) that its camera sees, read when the camera is switched on."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    assert found, "script/test installs chromium"
     with sync_playwright() as playwright:
-        yield lambda camera=None: playwright.chromium.launch(executable_path=found, args=[*FLAGS, *(camera_of(camera) if camera else [])])
+        yield lambda camera=None: playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *(camera_of(camera) if camera else [])])
+
+
+def chromium() -> str:
+    """The browser; where there is one without the windows that nobody sees, that: half the work for each page."""
+    found = shutil.which("chromium-headless-shell") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "script/test installs it"
+    return found
 
 
 def camera_of(pictures_file: Path) -> list[str]:
@@ -172,16 +177,22 @@ class Watch:
         browser: Browser,
         path: str,
         *,
-        width: int = 1_200,
-        height: int = 800,
+        width: int = 1_100,
+        height: int = 680,
         scheme: str = "light",
         quiet: bool = True,
         webgl: bool = True,
         **more: Any,
     ) -> Page:
-        """A page in a context of its own. quiet: False where the browser will log failures that the test provokes. webgl: False for no map."""
+        """A page in a context of its own, without a service worker unless one is asked for (`service_workers="allow"`).
+
+        quiet: False where the browser will log failures that the test provokes. webgl: False for no map.
+        """
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **{"locale": "en-GB", **more}
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            **{"locale": "en-GB", "service_workers": "block", **more},
         )
         self.contexts.append(context)
         if not webgl:

@@ -12,7 +12,7 @@ Open = Callable[..., Page]
 
 
 def test_without_a_connection_the_last_answer_is_there_and_says_of_when_it_is(open_page: Open, site: Site) -> None:
-    page = open_page("/", quiet=False, webgl=False)
+    page = open_page("/", quiet=False, webgl=False, service_workers="allow")
     page.evaluate(
         "() => navigator.serviceWorker.ready.then(() => new Promise(done => navigator.serviceWorker.controller ? done() : navigator.serviceWorker.addEventListener('controllerchange', done)))"
     )
