@@ -11,12 +11,14 @@ class Caller:
     """The owner of an API key. merchant_id is set for the role `store` and for no other.
 
     device_id: of the device that signed the request, for the role `web`, whose key everybody knows (signers/request.py).
+    signed_in: whether the key is one that a sign-in has given, and ends by itself.
     """
 
     key_id: UUID
     role: str
     merchant_id: UUID | None
     device_id: str | None = None
+    signed_in: bool = False
 
     def sent(self, caller_id: UUID, device_id: str | None) -> bool:
         """Whether what came from this owner's key, signed by that device, came from this caller."""

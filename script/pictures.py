@@ -96,6 +96,14 @@ COUNTER = (
 )
 
 
+VERIFY = (
+    ("verify-light", (900, 850), "light"),
+    ("verify-dark", (900, 850), "dark"),
+    ("verify-phone-light", PHONE, "light"),
+    ("verify-phone-dark", PHONE, "dark"),
+)
+
+
 def visitor(browser: Browser, base: str, place: dict[str, float]) -> None:
     for name, (width, height), theme, act in VISITOR:
         context = browser.new_context(
@@ -153,7 +161,7 @@ def confirmed_visit(base: str, keys: dict[str, str], folder: Path) -> Path:
 def verify(browser: Browser, base: str, keys: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = confirmed_visit(base, keys, Path(folder))
-        for name, (width, height), theme in (("verify-light", (900, 850), "light"), ("verify-phone-dark", PHONE, "dark")):
+        for name, (width, height), theme in VERIFY:
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB")  # type: ignore[arg-type]
             page = context.new_page()
             page.goto(f"{base}/verify")

@@ -36,6 +36,12 @@ def lock_operator_keys(session: Session) -> Sequence[UUID]:
     ).all()
 
 
+def lock_account(session: Session, account_id: UUID) -> None:
+    """Holds the keys that were made for an app or store until the end of the transaction."""
+    ours = sa.or_(ApiKey.id == account_id, ApiKey.stands_for == account_id)
+    session.execute(sa.select(ApiKey.id).where(ours, ApiKey.passkey_id.is_(None)).order_by(ApiKey.id).with_for_update())
+
+
 def is_alive(session: Session, account_id: UUID) -> bool:
     """Whether any key that was made for an app or store is live still."""
     ours = sa.or_(ApiKey.id == account_id, ApiKey.stands_for == account_id)

@@ -80,6 +80,7 @@ def create_sign_in(
     session: Session, *, account_id: UUID, merchant_id: UUID, passkey_id: UUID, until: datetime, now: datetime
 ) -> tuple[ApiKey, str] | None:
     """A key of a store's account that ends by itself, and its text; None where the account has no live key any more."""
+    queries.lock_account(session, account_id)
     if not queries.is_alive(session, account_id):
         return None
     return _add_key(
@@ -121,9 +122,11 @@ def revoke_key(session: Session, *, prefix: str, now: datetime, keep_operator: b
         raise NotFound(f"no live key has the prefix {prefix[:40]!r}")
     if keep_operator and key.role == "admin" and queries.lock_operator_keys(session) == [key.id]:
         raise LastOperatorKey("this is the last key of the operator: make another one first, or revoke it by `geo-o2o keys revoke`")
+    account_id = key.stands_for or key.id
+    # Whoever signs in, or revokes the other key of the account, at this very moment sees what we do, or we see what they did.
+    queries.lock_account(session, account_id)
     key.revoked_at = now
     session.flush()
-    account_id = key.stands_for or key.id
     if not queries.is_alive(session, account_id):
         queries.end_sign_ins(session, passkey_id=None, account_id=account_id, now=now)
     return key
@@ -135,7 +138,7 @@ def identify(session: Session, text: str) -> Caller:
     key = queries.find_key(session, parsed[0]) if parsed else None
     if parsed is None or key is None or not same_hash(key.secret_hash, parsed[1]):
         raise Unauthenticated("the API key is not known here, or was revoked")
-    return Caller(key_id=key.stands_for or key.id, role=key.role, merchant_id=key.merchant_id)
+    return Caller(key_id=key.stands_for or key.id, role=key.role, merchant_id=key.merchant_id, signed_in=key.passkey_id is not None)
 
 
 def once(session: Session, *, caller: Caller, key: str | None, request: Any, resource_id: UUID, now: datetime) -> UUID:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from geoalchemy2.shape import to_shape
 from shapely.geometry import MultiPolygon
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ..config import Settings
 from ..db import Database
@@ -71,7 +72,9 @@ class Finder:
         self._database, self.shelf, self._views = database, shelf, views
         # A profile never changes, so it is read once.
         self._profiles: dict[str, Profile] = built_in_profiles().copy()
-        self._in_use, self._in_use_until = DEFAULT_PROFILE, 0.0
+        # The one that answers whoever names none, as it was looked up last; when to look again, and who does.
+        self._in_use: Profile | None = None
+        self._look_again_at, self._looking = 0.0, threading.Lock()
         # Outlines of districts as they were last read, for the time when the database is away.
         self._outlines: dict[UUID, MultiPolygon] = {}
 
@@ -88,7 +91,7 @@ class Finder:
     def forget(self) -> None:
         """Everything that was remembered of a database (tests, where another one stands in its place)."""
         self._profiles = built_in_profiles().copy()
-        self._in_use, self._in_use_until = DEFAULT_PROFILE, 0.0
+        self._in_use, self._look_again_at = None, 0.0
         self._outlines.clear()
         if self.shelf is not None:
             self.shelf.forget()
@@ -96,7 +99,7 @@ class Finder:
     def profile(self, name: str | None = None) -> Profile:
         """Without a name the one that the operator has put to use. Raises InvalidInput."""
         if name is None:
-            name = self._name_in_use()
+            return self._profile_in_use()
         found = self._profiles.get(name)
         if found is None:
             with self._database().read() as session:
@@ -106,20 +109,22 @@ class Finder:
 
     def look_again(self) -> None:
         """The next question without a profile asks which one is in use."""
-        self._in_use_until = 0.0
+        self._look_again_at = 0.0
 
-    def _name_in_use(self) -> str:
+    def _profile_in_use(self) -> Profile:
         """As it was a few seconds ago at most; while the database is away as it was read last."""
-        now = time.monotonic()
-        if now >= self._in_use_until and not self._database().away:
-            # Before it is asked for: one thread looks it up, and the others go on.
-            self._in_use_until = now + _LOOK_AGAIN_S
+        # One thread looks it up and the others go on, but for the first time, when there is nothing to go on with.
+        if time.monotonic() >= self._look_again_at and not self._database().away and self._looking.acquire(blocking=self._in_use is None):
             try:
-                with self._database().read() as session:
-                    self._in_use = profile_in_use(session)[0]
-            except OperationalError:
+                if time.monotonic() >= self._look_again_at:
+                    self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+                    with self._database().read() as session:
+                        self._in_use = get_profile(session, profile_in_use(session)[0])
+            except SQLAlchemyError:
                 pass
-        return self._in_use
+            finally:
+                self._looking.release()
+        return self._in_use or built_in_profiles()[DEFAULT_PROFILE]
 
     def outline(self, district_id: UUID | None, *, now: datetime) -> MultiPolygon | None:
         """The area of a district; while the database is away as it was read last. Raises NotFound, Gone."""

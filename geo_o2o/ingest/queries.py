@@ -338,5 +338,10 @@ def shards_of_source(session: Session, source: str) -> Sequence[int]:
     return session.scalars(sa.text("SELECT DISTINCT shard_cell FROM stores WHERE source = :source ORDER BY 1"), {"source": source}).all()
 
 
+def now(session: Session) -> datetime:
+    """By the clock of the database."""
+    return session.execute(sa.select(sa.func.now())).scalar_one()
+
+
 def newest_loads(session: Session, *, limit: int) -> Sequence[Load]:
     return session.scalars(sa.select(Load).order_by(Load.started_at.desc(), Load.id.desc()).limit(limit)).all()

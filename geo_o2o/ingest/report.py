@@ -17,6 +17,11 @@ RECORDED, _LONGEST = 200, 300
 _KEPT = 100_000
 
 
+def written(text: str) -> str:
+    """A text of a file as a database can keep it: not too long, without NUL and without bytes that are no letters."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 class BrokenFile(InvalidInput):
     """The file cannot be read to its end, so nothing of it is loaded."""
 
@@ -49,7 +54,7 @@ class Report:
 
     def as_record(self) -> dict[str, Any]:
         """As it is kept: counts, and the first of the refused rows."""
-        rows = [{"where": row.where[:_LONGEST], "reason": row.reason, "detail": row.detail[:_LONGEST]} for row in self.rows[:RECORDED]]
+        rows = [{"where": written(row.where), "reason": row.reason, "detail": written(row.detail)} for row in self.rows[:RECORDED]]
         return {**self.as_json(), "rows": rows}
 
     def lines(self) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..auth.access import access
-from ..http import database, utcnow
+from ..http import database
 from ..parsing import Blueprint
 from . import queries
 from .schemas import LoadList, LoadsRequest, dump_load
@@ -18,4 +18,5 @@ blueprint = Blueprint("loads", __name__, url_prefix="/v1/loads", description="Fi
 def index(asked: dict[str, Any]) -> dict[str, Any]:
     """The loads of this deployment, the newest first: how far each is, what came of it, and the first of the rows that it refused."""
     with database().read() as session:
-        return {"items": [dump_load(one, now=utcnow()) for one in queries.newest_loads(session, limit=asked["limit"])], "next": None}
+        now = queries.now(session)
+        return {"items": [dump_load(one, now=now) for one in queries.newest_loads(session, limit=asked["limit"])], "next": None}

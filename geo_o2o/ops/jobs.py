@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,8 @@ from . import queries
 
 _log = logging.getLogger("geo_o2o")
 _LONGEST_TROUBLE = 300
+# What psycopg2 reports like a lost database, and is the trouble of one job: it took too long, or waited for somebody.
+_OF_THE_JOB = (QueryCanceled, LockNotAvailable, DeadlockDetected)
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,9 @@ def run_jobs(database: Database, settings: Settings, *, clock: Callable[[], date
             if found is None:
                 continue
             done[job.name] = rows = found
-        except OperationalError:
-            raise  # the database is away: so it is for the other jobs
         except Exception as failure:
+            if isinstance(failure, OperationalError) and not isinstance(failure.orig, _OF_THE_JOB):
+                raise  # the database is away: so it is for the other jobs
             _log.exception("a job failed", extra={"fields": {"job": job.name}})
             # The first line alone: those after it quote rows.
             trouble = f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}"[:_LONGEST_TROUBLE]

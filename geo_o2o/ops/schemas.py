@@ -24,7 +24,7 @@ class Readiness(Health):
 
 
 class NoticeSchema(ma.Schema):
-    code = ma.fields.String(metadata={"description": "`hours_ran_out`, `log`, `worker_silent`, `job_fails`, `shelf`"})
+    code = ma.fields.String(metadata={"description": "`hours_ran_out`, `log`, `worker_silent`, `worker_never`, `job_fails`, `shelf`"})
     text = ma.fields.String(metadata={"description": "what to look at, and what to do about it"})
 
 

@@ -25,7 +25,7 @@ from ..shelf.service import ShelfState
 from ..stores.queries import all_attributions
 from . import logs, queries
 from .schemas import Health, Readiness, Status
-from .service import Notice, list_jobs, migration_state, warnings_of, worker_seen_at
+from .service import MigrationState, Notice, list_jobs, migration_state, warnings_of, worker_seen_at
 
 blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
 
@@ -67,9 +67,7 @@ def ready() -> dict[str, Any]:
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
     if not migrated:
-        raise Unavailable(
-            f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`", code="not_migrated"
-        )
+        raise _not_migrated(state)
     on_shelf, trouble = _shelf_state()
     _shelf_trouble.set(1 if trouble else 0)
     told = [one.text for one in warnings + trouble]
@@ -83,13 +81,23 @@ def status() -> dict[str, Any]:
     """How it goes, for the operator: what to look at, the worker's jobs, and the logs."""
     now = utcnow()
     with database().read() as session:
-        state, warnings = migration_state(session), warnings_of(session, now=now)
+        state = migration_state(session)
+        if state.present != state.wanted:
+            raise _not_migrated(state)
+        warnings = warnings_of(session, now=now)
+        if worker_seen_at(session) is None:
+            warnings.append(Notice("worker_never", "no worker has ever run on this database: start one with `geo-o2o worker`"))
         on_shelf, trouble = _shelf_state()
         return {
             "at": now, "migration": state.present, "version": version("geo-o2o"), "warnings": warnings + trouble, "shelf": on_shelf,
             "opening_hours_known_until": queries.hours_known_until(session), "worker_seen_at": worker_seen_at(session),
             "jobs": list_jobs(session), "logs": report_logs(session),
         }  # fmt: skip
+
+
+def _not_migrated(state: MigrationState) -> Unavailable:
+    text = f"the database is at migration {state.present}, this program needs {state.wanted}: run `geo-o2o db upgrade`"
+    return Unavailable(text, code="not_migrated")
 
 
 def _shelf_state() -> tuple[ShelfState | None, list[Notice]]:

@@ -38,6 +38,10 @@ class PasskeysUnavailable(Conflict):
     code = "passkeys_unavailable"
 
 
+class KeyNeeded(Forbidden):
+    code = "key_needed"
+
+
 class PasskeyKnown(Conflict):
     code = "passkey_known"
 
@@ -57,27 +61,33 @@ def party_of(settings: Settings) -> tuple[str, str]:
         is_name = bool(host)
     if not is_name or (address.scheme != "https" and host != "localhost"):
         raise PasskeysUnavailable("browsers keep passkeys for names with https, and for localhost: GEO_O2O_PUBLIC_URL is neither")
-    return host, f"{address.scheme}://{address.netloc}"
+    # As browsers write an origin: in small letters, without what goes without saying.
+    usual = address.port in (None, {"https": 443, "http": 80}[address.scheme])
+    return host, f"{address.scheme}://{host}" if usual else f"{address.scheme}://{host}:{address.port}"
 
 
 # --- a new one -----------------------------------------------------------------------------------------------------------------
 
 
 def begin(session: Session, settings: Settings, *, caller: Caller, now: datetime) -> dict[str, Any]:
-    """What a browser makes a passkey from (PublicKeyCredentialCreationOptions as JSON). Raises PasskeysUnavailable, Forbidden."""
+    """What a browser makes a passkey from (PublicKeyCredentialCreationOptions as JSON). Raises PasskeysUnavailable, KeyNeeded, Forbidden."""
     merchant = auth.get_merchant(session, _merchant_of(caller))
     host, _ = party_of(settings)
     options = webauthn.generate_registration_options(
         rp_id=host,
         rp_name="geo_o2o",
-        user_id=merchant.id.bytes,
+        user_id=caller.key_id.bytes,
         user_name=merchant.name,
         challenge=_challenge(f"add {caller.key_id}", settings, now=now),
         # Found without a name, and by a person: whoever finds the tablet must not sign in.
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=one.credential_id) for one in queries.list_passkeys(session, merchant.id)],
+        exclude_credentials=[
+            PublicKeyCredentialDescriptor(id=one.credential_id)
+            for one in queries.list_passkeys(session, merchant.id)
+            if one.account_id == caller.key_id
+        ],
     )
     return dict(json.loads(webauthn.options_to_json(options)))
 
@@ -124,6 +134,9 @@ def revoke(session: Session, id_: UUID, *, caller: Caller, now: datetime) -> Pas
 
 
 def _merchant_of(caller: Caller) -> UUID:
+    # What ends by itself must not give what does not.
+    if caller.signed_in:
+        raise KeyNeeded("a passkey is made with the store's key, and not by whoever is signed in with another passkey")
     if caller.merchant_id is None:
         raise Forbidden("a passkey belongs to a merchant: make it with a store's key")
     return caller.merchant_id
@@ -187,6 +200,6 @@ def _challenge_of(credential: Mapping[str, Any], purpose: str, settings: Setting
 
 
 def _words(failure: Exception) -> str:
-    """What was expected, in the library's or our own words; not what was sent."""
+    """In the library's words or our own, one line; nothing where it only says which line of code could not read it."""
     known = isinstance(failure, BadChallenge) or type(failure).__module__.startswith("webauthn.")
     return str(failure).splitlines()[0][:200] if known and str(failure) else "it cannot be read"

@@ -36,7 +36,10 @@ def begin() -> Response:
 @blueprint.arguments(PasskeyRequest)
 @blueprint.response(201, PasskeyResponse)
 def create(asked: dict[str, Any]) -> Response:
-    """Keep a passkey that a browser has made. It signs in as the store's key that it was made with, for as long as that is not revoked."""
+    """Keep a passkey that a browser has made.
+
+    It signs in as the store whose key it was made with, until it is revoked itself, or the last key of the store is.
+    """
     with database().write() as session:
         made = service.add(session, settings(), caller=caller(), name=asked["name"], credential=asked["credential"], now=utcnow())
         return answer(dump_passkey(made), status=201)

@@ -75,7 +75,7 @@ def offer(offer_id: str) -> Response:
 
 
 def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
-    formats, origin, profile = _formats("visitor"), _origin(), _finder().profile()
+    formats, origin = _formats("visitor"), _origin()
     try:
         with database().read() as session:
             found = service.show_place(
@@ -83,7 +83,7 @@ def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
                 path_id(store_id),
                 offer_id=offer_id,
                 origin=origin,
-                profile=profile,
+                profile=_finder().profile(),
                 now=utcnow(),
                 formats=formats,
             )

@@ -140,6 +140,38 @@ def test_a_load_goes_on_where_its_progress_cannot_be_kept(database: Database, lo
     assert loads()["lost.csv"]["state"] == "loaded"
 
 
+def test_what_is_no_text_is_kept_as_far_as_it_is(database: Database, loads: Any) -> None:
+    """Bytes of another encoding in a file's name and in its rows, and NUL."""
+    report = Report("stores")
+    report.refuse(Refused("caf\udce9 \0", "no_name", "\udcff\0"))
+
+    def load() -> None:
+        with recorded(database, kind="csv", file="caf\udce9.csv", source="m\0ine") as found:
+            found.reports = [report]
+            raise ValueError("odd \0 \udce9")
+
+    with pytest.raises(ValueError, match="odd"):
+        load()
+    [kept] = loads().values()
+    assert (kept["file"], kept["source"], kept["state"], kept["trouble"]) == ("caf?.csv", "m?ine", "failed", "odd ? ?")
+    assert kept["reports"][0]["rows"] == [{"where": "caf? ?", "reason": "no_name", "detail": "??"}]
+
+
+def test_the_end_is_written_again_where_the_database_is_away_for_a_moment(database: Database, loads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed must not be taken for what was killed."""
+    real, tries = recording._write, []
+
+    def sometimes(*args: Any, **kwargs: Any) -> bool:
+        tries.append(1)
+        return False if len(tries) == 1 else real(*args, **kwargs)
+
+    monkeypatch.setattr(recording, "_write", sometimes)
+    monkeypatch.setattr(recording, "_PAUSES_S", (0.0, 0.0))
+    with recorded(database, kind="csv", file="late.csv", source="mine"):
+        pass
+    assert loads()["late.csv"]["state"] == "loaded"
+
+
 def test_they_come_in_their_order(database: Database, loads: Any) -> None:
     for name in ("first.csv", "second.csv"):
         with recorded(database, kind="csv", file=name, source="mine"):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
+from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from geo_o2o.config import Settings
@@ -34,7 +36,7 @@ def job(api: Api, name: str) -> Any:
 
 def test_before_a_worker_has_run_nothing_is_known_of_it(admin_api: Api) -> None:
     found = status(admin_api)
-    assert (found["worker_seen_at"], found["jobs"], found["warnings"]) == (None, [], [])
+    assert (found["worker_seen_at"], found["jobs"], [one["code"] for one in found["warnings"]]) == (None, [], ["worker_never"])
     assert found["migration"].isdigit()
 
 
@@ -82,6 +84,28 @@ def test_a_job_that_fails_says_why_until_it_succeeds(
     assert codes(admin_api) == []
 
 
+@pytest.mark.parametrize("trouble", [QueryCanceled, LockNotAvailable, DeadlockDetected])
+def test_a_job_that_takes_too_long_keeps_no_other_from_its_work(
+    admin_api: Api, database: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, trouble: type[Exception]
+) -> None:
+    """The library reports it as it reports a database that is gone."""
+
+    def fail(*_: Any) -> int:
+        raise OperationalError("UPDATE", {}, trouble("canceling statement"))
+
+    monkeypatch.setattr(jobs, "JOBS", tuple(replace(one, run=fail) if one.name == "erase again" else one for one in JOBS))
+    assert len(run_jobs(database, settings, clock=utcnow)) == len(JOBS) - 1
+    assert "canceling statement" in job(admin_api, "erase again")["trouble"]
+    gone = tuple(replace(one, run=lambda *_: _raise(OperationalError("UPDATE", {}, Exception("server closed")))) for one in JOBS)
+    monkeypatch.setattr(jobs, "JOBS", gone)
+    with pytest.raises(OperationalError):
+        run_jobs(database, settings, clock=utcnow)
+
+
+def _raise(failure: Exception) -> int:
+    raise failure
+
+
 def test_a_worker_that_is_silent_is_told_of(admin_api: Api, database: Any, settings: Settings) -> None:
     run_jobs(database, settings, clock=lambda: utcnow() - timedelta(minutes=6))
     assert codes(admin_api) == ["worker_silent"]
@@ -100,7 +124,7 @@ def test_the_logs_say_what_waits_and_what_is_seen(admin_api: Api, database: Any,
     [log] = status(admin_api)["logs"]
     assert (log["shard"], log["waiting"], log["size"], log["published_at"], log["frozen"]) == ("2020h1", 1, 0, None, False)
     assert log["waiting_since"] < status(admin_api)["at"]
-    assert codes(admin_api) == ["log"]
+    assert codes(admin_api) == ["log", "worker_never"]
 
 
 @pytest.mark.parametrize("role", ["app", "store", "planner"])

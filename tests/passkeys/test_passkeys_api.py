@@ -20,6 +20,7 @@ from geo_o2o.config import Settings
 from geo_o2o.http import utcnow
 from geo_o2o.ops.jobs import run_jobs
 from geo_o2o.passkeys.challenges import LIFE_S, BadChallenge, check_challenge, make_challenge
+from geo_o2o.passkeys.service import party_of
 from visit_verify.jws import to_base64url
 
 from ..conftest import Api
@@ -203,6 +204,30 @@ def test_each_merchant_has_its_own(admin_api: Api, store_api: Api, phone: Authen
     # A challenge that one store was given is not answered by another.
     options = store_api.post("/v1/passkeys/options", {}).get_json()
     problem_of(other.post("/v1/passkeys", {"credential": Authenticator().create(options)}), 422, "invalid_input")
+
+
+def test_what_ends_by_itself_gives_nothing_that_does_not(client: FlaskClient, store_api: Api, phone: Authenticator) -> None:
+    signed = Api(store_api.client, signed_in(client, phone).get_json()["key"])
+    problem_of(signed.post("/v1/passkeys/options", {}), 403, "key_needed")
+    options = store_api.post("/v1/passkeys/options", {}).get_json()
+    problem_of(signed.post("/v1/passkeys", {"credential": Authenticator().create(options)}), 403, "key_needed")
+
+
+def test_another_store_of_the_merchant_may_be_on_the_same_device(store_api: Api, admin_api: Api, phone: Authenticator) -> None:
+    merchant = store_api.get("/v1/passkeys").get_json()["items"][0]["merchant_id"]
+    other = Api(store_api.client, admin_api.post("/v1/keys", {"role": "store", "merchant_id": merchant}).get_json()["key"])
+    first, second = (one.post("/v1/passkeys/options", {}).get_json() for one in (store_api, other))
+    assert (len(first["excludeCredentials"]), len(second["excludeCredentials"])) == (1, 0)
+    assert first["user"]["id"] != second["user"]["id"]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [("https://Shop.Example", "https://shop.example"), ("https://shop.example:443/", "https://shop.example"), ("http://localhost:80", "http://localhost"),
+     ("https://shop.example:8443", "https://shop.example:8443"), ("http://localhost:8000", "http://localhost:8000")],
+)  # fmt: skip
+def test_an_origin_is_written_as_browsers_write_it(url: str, origin: str) -> None:
+    assert party_of(Settings(public_url=url)) == (origin.split("//")[1].split(":")[0], origin)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://[::1]:8000", "http://shop.example", "https://10.0.0.1"])

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from geo_o2o.discovery import service as discovery_service
 from geo_o2o.discovery.ranking import built_in_profiles
 from geo_o2o.discovery.selection import Views
 from geo_o2o.discovery.service import Finder
@@ -166,6 +168,20 @@ def test_a_walk_over_pages_keeps_its_profile(admin_api: Api, app_api: Api, town:
     assert {one["score"]["profile"] for one in second["items"]} == {"balanced-1"}
     whole = app_api.get("/v1/stores/nearby", **HERE, limit=20, profile="balanced-1").get_json()
     assert first["items"] + second["items"] == whole["items"]
+
+
+def test_a_database_that_cannot_say_leaves_the_one_that_was_in_use(app: Flask, admin_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Finder(lambda: app.extensions["database"], None, Views(1_000))
+    admin_api.post("/v1/profiles/nearest-1/use", {})
+    assert found.profile().name == "nearest-1"
+
+    def fail(*_: Any) -> Any:
+        raise PoolTimeout("no connection is free")
+
+    monkeypatch.setattr(discovery_service, "profile_in_use", fail)
+    found.look_again()
+    assert found.profile().name == "nearest-1"
+    assert Finder(lambda: app.extensions["database"], None, Views(1_000)).profile().name == "balanced-1"
 
 
 def test_the_same_profile_twice_is_one_beginning(admin_api: Api, session: Session) -> None:

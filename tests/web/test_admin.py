@@ -77,6 +77,17 @@ def test_a_key_that_is_revoked_meanwhile_ends_the_session(open_page: Open, site:
     expect(page.locator("#signin")).to_be_visible(timeout=45_000)
 
 
+def test_an_address_with_another_key_is_taken_in_the_same_tab(open_page: Open, site: Site) -> None:
+    page = open_page("/admin", quiet=False)
+    expect(page.locator("#signin")).to_be_visible()
+    page.evaluate("key => { location.hash = `key=${key}`; }", site.admin)
+    expect(page.locator("#facts")).to_be_visible()
+    assert site.admin not in page.url
+    # No section is called so.
+    page.evaluate("() => { location.hash = 'constructor'; }")
+    expect(page.locator("#health")).to_be_visible()
+
+
 # --- every section, in every size ----------------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,9 @@ def test_staff_sign_in_by_a_passkey_and_the_till_goes_on(counter: Page, site: Si
     give_authenticator(counter)
     make_passkey(counter)
     expect(counter.locator("#passkey-list li")).to_have_count(1)
+    # One device makes one.
+    counter.locator("#passkey-make").click()
+    expect(counter.locator("#passkey-said")).to_contain_text("has one already")
     assert violations(counter) == []
     own = "import('/static/counter/till.js').then(one => one.till.id)"
     before = counter.evaluate(own)
@@ -80,9 +83,9 @@ def test_staff_sign_in_by_a_passkey_and_the_till_goes_on(counter: Page, site: Si
     assert counter.evaluate(own) == before
     counter.locator("#passkeys").click()
     expect(counter.locator("#passkey-list li")).to_contain_text("used")
-    # One device makes one.
+    # What ends by itself gives nothing that does not.
     counter.locator("#passkey-make").click()
-    expect(counter.locator("#passkey-said")).to_contain_text("has one already")
+    expect(counter.locator("#passkey-said")).to_have_text("Sign in with the store’s key to make a passkey.")
 
 
 def test_a_passkey_that_was_revoked_is_told_so(counter: Page, site: Site) -> None:

@@ -12,9 +12,9 @@ import { t } from './words.js';
 // Each section, and after how long it is drawn anew while somebody looks at it.
 const ROOMS = { health: [drawHealth, 5_000], imports: [drawImports, 2_000], merchants: [drawMerchants, 0], keys: [drawKeys, 0], ranking: [drawRanking, 0] };
 
-let timer = 0;
+let timer = 0, opened = false;
 async function open() {
-  const name = location.hash.slice(1) in ROOMS ? location.hash.slice(1) : 'health';
+  const name = Object.hasOwn(ROOMS, location.hash.slice(1)) ? location.hash.slice(1) : 'health';
   clearTimeout(timer);
   for (const one of Object.keys(ROOMS)) $(one).hidden = one !== name;
   for (const link of $('rooms').children) if (link.hash === `#${name}`) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
@@ -41,8 +41,7 @@ async function start() {
     return signIn(t('This key is not known here, or is no operator’s.'));
   }
   $('rooms').hidden = $('signout').hidden = false;
-  addEventListener('hashchange', () => { open(); $('main').focus({ preventScroll: true }); scrollTo(0, 0); });
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) open(); });
+  opened = true;
   return open();
 }
 
@@ -60,4 +59,13 @@ function signOut() {
 }
 $('signout').onclick = signOut;
 themeButton($('theme'));
+addEventListener('hashchange', () => {
+  // An address with another key, opened in this very tab.
+  if (new URLSearchParams(location.hash.slice(1)).has('key')) return void start();
+  if (!opened) return;
+  open();
+  $('main').focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+document.addEventListener('visibilitychange', () => { if (opened && !document.hidden) open(); });
 start();

@@ -15,7 +15,7 @@ export function drawDifferences(found, places, { against, onRemove }) {
     const gone = one.hits.filter(hit => !hit.after).length;
     const words = one.hits.length ? t('{gone} leave, the others move by {moved}', { gone: count(gone), moved: some(one.moved) }) : t('nothing is near');
     const remove = element('button', { type: 'button', class: 'quiet' }, t('Leave this place out'));
-    remove.onclick = () => onRemove(at);
+    remove.onclick = () => { remove.disabled = true; onRemove(places[at]); };
     const key = `${places[at].lat},${places[at].lng}`;
     return element('details', { class: 'place', 'data-at': key, open: (first ? at === 0 : opened.has(key)) && '' }, element('summary', {}, element('bdi', {}, places[at].name), element('span', { class: 'soft' }, words)), frame(places[at].name, table(one.hits)), element('div', { class: 'foot' }, remove));
   }));

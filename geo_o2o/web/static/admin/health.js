@@ -7,6 +7,7 @@ const NOTICES = {
   hours_ran_out: t('Opening hours have run out, so nothing counts as open. Is the worker running?'),
   log: t('The public log does not grow or is not seen. Is the worker running, is its disk full, do its witnesses answer?'),
   worker_silent: t('The worker has been silent for minutes. Is it running?'),
+  worker_never: t('No worker has ever run on this database. Start one with the command geo-o2o worker: it extends opening hours, publishes the log and erases what is old.'),
   job_fails: t('A job of the worker fails; the table says which one and why.'),
   shelf: t('Snapshots cannot be written, so nearby is answered by the database. Is the disk full?'),
 };
@@ -34,7 +35,6 @@ export async function drawHealth() {
   $('no-logs').hidden = found.logs.length > 0;
   fill($('jobs').tBodies[0], found.jobs.map(one => jobLine(one, now)), JSON.stringify([found.jobs, Math.floor(now / 10_000)]));
   $('jobs').parentElement.hidden = !found.jobs.length;
-  $('no-jobs').hidden = found.jobs.length > 0;
 }
 
 function logLine(one, now) {

@@ -9,7 +9,7 @@ const named = what => ROWS[what] ?? (what.endsWith(' districts') ? t('districts,
 
 export async function drawImports() {
   const { items } = await json('/v1/loads', { limit: 50 });
-  fill($('loads'), items.map(loadLine), JSON.stringify(items.map(one => [one.id, one.state, one.rows])));
+  fill($('loads'), items.map(loadLine), JSON.stringify([items.map(one => [one.id, one.state, one.rows]), Math.floor(Date.now() / 10_000)]));
   $('no-loads').hidden = items.length > 0;
 }
 

@@ -104,20 +104,24 @@ function later() {
 async function preview() {
   const region = $('differences').parentElement, mine = ++newest;
   $('place-said').textContent = '';
-  if (!state.places.length) return void ($('summary').textContent = t('Nothing is here to be ranked yet. Bring something in, or name a place.'));
+  if (!state.places) return;
+  // As they are now: whoever leaves one out meanwhile asks again.
+  const places = [...state.places];
+  if (!places.length) return void ($('summary').textContent = t('Nothing is here to be ranked yet. Bring something in, or name a place.'));
   if (![...$('draft').querySelectorAll('[data-weight],[data-mean]')].every(one => one.checkValidity())) return void ($('summary').textContent = t('A number is missing or out of range.'));
   region.setAttribute('aria-busy', 'true');
   try {
-    const found = await send('POST', '/v1/profiles/preview', { profile: draft(), kind: $('kind').value, radius_m: Number($('radius').value), places: state.places.map(({ lat, lng }) => ({ lat, lng })) });
+    const found = await send('POST', '/v1/profiles/preview', { profile: draft(), kind: $('kind').value, radius_m: Number($('radius').value), places: places.map(({ lat, lng }) => ({ lat, lng })) });
     // Whoever moves a slider on asks again before the first answer is here.
-    if (mine === newest) drawDifferences(found, state.places, { against: found.against, onRemove: remove });
+    if (mine === newest) drawDifferences(found, places, { against: found.against, onRemove: remove });
   } finally {
     if (mine === newest) region.setAttribute('aria-busy', 'false');
   }
 }
 
-function remove(at) {
-  state.places.splice(at, 1);
+function remove(place) {
+  state.places = state.places.filter(one => one !== place);
+  newest++;
   later();
 }
 
@@ -125,8 +129,9 @@ $('kind').onchange = $('radius').onchange = later;
 $('place-form').onsubmit = async event => {
   event.preventDefault();
   try {
-    const found = await placeOf($('place-at').value.trim(), state.places[0]);
+    const found = await placeOf($('place-at').value.trim(), state.places?.[0]);
     if (!found) return void ($('place-said').textContent = t('No such place is known near the others. Latitude and longitude always do, as 60.169, 24.941.'));
+    state.places ??= [];
     if (state.places.length >= MOST_PLACES) return void ($('place-said').textContent = t('{count} places at most.', { count: count(MOST_PLACES) }));
     state.places.unshift(found);
     $('place-at').value = '';

@@ -34,7 +34,7 @@ export function passkeyBox(button) {
   $('passkey-make').onclick = () => make().catch(tell);
 }
 
-const tell = failure => { $('passkey-said').textContent = failure instanceof TypeError ? t('No connection: the first time a till needs one.') : failure.message; };
+const tell = failure => { $('passkey-said').textContent = failure.code === 'key_needed' ? t('Sign in with the store’s key to make a passkey.') : failure instanceof TypeError ? t('No connection: the first time a till needs one.') : failure.message; };
 
 async function draw() {
   const { items } = await json('/v1/passkeys');
@@ -54,6 +54,8 @@ function passkeyLine(one) {
       return;
     }
     clearTimeout(sure);
+    sure = 0;
+    revoke.textContent = t('Revoke');
     await send('POST', `/v1/passkeys/${one.id}/revoke`).then(draw).catch(tell);
   };
   return element('li', { 'data-id': one.id }, element('b', {}, element('bdi', {}, one.name || day(one.created_at))), element('span', { class: 'hint' }, one.used_at ? t('used {day}', { day: day(one.used_at) }) : t('never used')), revoke);
