@@ -15,6 +15,7 @@ from webargs.fields import DelimitedList
 
 from .geo.bounds import Bounds
 from .geo.cells import parse_hex, resolution_of
+from .geo.corridors import InvalidLine, parse_line
 from .geo.crs import CRS_NAMES
 from .geo.shapes import InvalidShape, parse_area
 
@@ -204,12 +205,32 @@ class AreaText(Area):
     """The same in a query, as text."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(_parsed(value), attr, data, **kwargs)
+
+
+class Shape(ma.fields.Field[Any]):
+    """An area, or a line with a width; in a query as text."""
+
+    def __init__(self, **kwargs: Any):
+        words = "GeoJSON Polygon or MultiPolygon, or a LineString with width_m; WGS 84, longitude first, cut at the date line (RFC 7946)"
+        super().__init__(**described(kwargs, description=words))
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        value = _parsed(value)
         try:
-            return super()._deserialize(json.loads(value), attr, data, **kwargs)
-        except (ValueError, TypeError, RecursionError) as failure:
-            if isinstance(failure, ValidationError):
-                raise
-            raise ValidationError("expected GeoJSON") from failure
+            return parse_line(value) if isinstance(value, dict) and value.get("type") == "LineString" else parse_area(value)
+        except InvalidShape as failure:
+            raise ValidationError(f"{failure.code}: {failure}") from failure
+        except InvalidLine as failure:
+            raise ValidationError(f"invalid_line: {failure}") from failure
+
+
+def _parsed(value: Any) -> Any:
+    """GeoJSON that came as text; anything else as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as failure:
+        raise ValidationError("expected GeoJSON") from failure
 
 
 class CrsField(ma.fields.String):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_args
@@ -8,24 +7,7 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..fields import (
-    BoundsField,
-    CellField,
-    CommaList,
-    CrsField,
-    Id,
-    Instant,
-    Latitude,
-    Longitude,
-    Moment,
-    Number,
-    Schema,
-    Text,
-    WholeNumber,
-    described,
-)
-from ..geo.corridors import InvalidLine, parse_line
-from ..geo.shapes import InvalidShape, parse_area
+from ..fields import BoundsField, CellField, CommaList, CrsField, Id, Instant, Latitude, Longitude, Moment, Number, Schema, Shape, Text, WholeNumber
 from ..offers.lifecycle import KINDS
 from ..offers.models import Offer
 from ..offers.schemas import HIGHEST_PRICE_MINOR, CurrencyField, PlacedOffer
@@ -40,29 +22,6 @@ WIDEST_M = 20_000
 MOST_EXCLUDED = 200
 MOST_CELLS = 500
 SORTS: tuple[str, ...] = get_args(Sort)
-
-
-class Shape(ma.fields.Field[Any]):
-    """A GeoJSON Polygon, MultiPolygon or LineString; in a query as text."""
-
-    def __init__(self, **kwargs: Any):
-        words = "GeoJSON Polygon or MultiPolygon, or a LineString with width_m; WGS 84, longitude first, cut at the date line (RFC 7946)"
-        super().__init__(**described(kwargs, description=words))
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError) as failure:
-                raise ValidationError("expected GeoJSON") from failure
-        try:
-            if isinstance(value, dict) and value.get("type") == "LineString":
-                return parse_line(value)
-            return parse_area(value)
-        except InvalidShape as failure:
-            raise ValidationError(f"{failure.code}: {failure}") from failure
-        except InvalidLine as failure:
-            raise ValidationError(f"invalid_line: {failure}") from failure
 
 
 class NearbyRequest(Schema):

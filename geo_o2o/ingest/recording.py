@@ -24,7 +24,7 @@ from .report import Report, written
 
 _log = logging.getLogger("geo_o2o")
 _EVERY_S = 2.0
-_LONGEST_TROUBLE = 500
+# Between the tries to write the end.
 _PAUSES_S = (0.5, 2.0, 5.0)
 
 
@@ -98,4 +98,4 @@ def _write(database: Database, found: Recording, **more: Any) -> bool:
 def _words(failure: Exception) -> str:
     """The first line of what went wrong: those after it quote rows."""
     text = failure.message if isinstance(failure, GeoO2OError) else next(iter(str(failure).splitlines()), "") or type(failure).__name__
-    return written(text[:_LONGEST_TROUBLE])
+    return written(text)

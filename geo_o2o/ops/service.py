@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -96,8 +97,15 @@ class Notice:
     text: str
 
 
-def warnings_of(session: Session, *, now: datetime) -> list[Notice]:
-    known_until, log_trouble, runs = queries.hours_known_until(session), ledger.trouble_of(session, now=now), queries.list_job_runs(session)
+def list_jobs(session: Session) -> list[JobRun]:
+    """The newest run of each job in the order of a round; one that never ran has none."""
+    runs = {run.name: run for run in queries.list_job_runs(session)}
+    return [runs[job.name] for job in JOBS if job.name in runs]
+
+
+def warnings_of(session: Session, *, runs: Sequence[JobRun], known_until: datetime | None, now: datetime) -> list[Notice]:
+    """runs: of list_jobs. known_until: when the first opening hours run out."""
+    log_trouble = ledger.trouble_of(session, now=now)
     found: list[Notice] = []
     if known_until is not None and known_until < now:
         found.append(Notice("hours_ran_out", "opening hours have run out, so nothing counts as open: is the worker running?"))
@@ -105,18 +113,6 @@ def warnings_of(session: Session, *, now: datetime) -> list[Notice]:
         found.append(Notice("log", log_trouble))
     if runs and now - max(run.ran_at for run in runs) > _SILENCE:
         found.append(Notice("worker_silent", f"the worker has done nothing for {_SILENCE.total_seconds():.0f} s: is it running?"))
-    known = {job.name for job in JOBS}
-    if failing := [run.name for run in runs if run.trouble and run.name in known]:
+    if failing := [run.name for run in runs if run.trouble]:
         found.append(Notice("job_fails", f"the worker fails at: {', '.join(failing)}; its log says why"))
     return found
-
-
-def worker_seen_at(session: Session) -> datetime | None:
-    """When a worker ended a job last; None where none ever has."""
-    return max((run.ran_at for run in queries.list_job_runs(session)), default=None)
-
-
-def list_jobs(session: Session) -> list[JobRun]:
-    """The newest run of each job in the order of a round; one that never ran has none."""
-    runs = {run.name: run for run in queries.list_job_runs(session)}
-    return [runs[job.name] for job in JOBS if job.name in runs]

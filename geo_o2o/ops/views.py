@@ -25,7 +25,7 @@ from ..shelf.service import ShelfState
 from ..stores.queries import all_attributions
 from . import logs, queries
 from .schemas import Health, Readiness, Status
-from .service import MigrationState, Notice, list_jobs, migration_state, warnings_of, worker_seen_at
+from .service import MigrationState, Notice, list_jobs, migration_state, warnings_of
 
 blueprint = Blueprint("operations", __name__, description="Health, metrics and this page")
 
@@ -63,7 +63,7 @@ def ready() -> dict[str, Any]:
             state = migration_state(session)
             migrated = state.present == state.wanted
             known_until = queries.hours_known_until(session) if migrated else None
-            warnings = warnings_of(session, now=utcnow()) if migrated else []
+            warnings = warnings_of(session, runs=list_jobs(session), known_until=known_until, now=utcnow()) if migrated else []
     except SQLAlchemyError as failure:
         raise Unavailable("the database does not answer", code="database_unavailable") from failure
     if not migrated:
@@ -84,14 +84,15 @@ def status() -> dict[str, Any]:
         state = migration_state(session)
         if state.present != state.wanted:
             raise _not_migrated(state)
-        warnings = warnings_of(session, now=now)
-        if worker_seen_at(session) is None:
+        runs, known_until = list_jobs(session), queries.hours_known_until(session)
+        warnings = warnings_of(session, runs=runs, known_until=known_until, now=now)
+        if not runs:
             warnings.append(Notice("worker_never", "no worker has ever run on this database: start one with `geo-o2o worker`"))
         on_shelf, trouble = _shelf_state()
         return {
             "at": now, "migration": state.present, "version": version("geo-o2o"), "warnings": warnings + trouble, "shelf": on_shelf,
-            "opening_hours_known_until": queries.hours_known_until(session), "worker_seen_at": worker_seen_at(session),
-            "jobs": list_jobs(session), "logs": report_logs(session),
+            "opening_hours_known_until": known_until, "worker_seen_at": max((run.ran_at for run in runs), default=None),
+            "jobs": runs, "logs": report_logs(session),
         }  # fmt: skip
 
 

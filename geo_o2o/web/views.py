@@ -77,13 +77,15 @@ def offer(offer_id: str) -> Response:
 def _place(store_id: str, offer_id: uuid.UUID | None) -> Response:
     formats, origin = _formats("visitor"), _origin()
     try:
+        # Before the transaction, since looking it up may need one of its own.
+        profile = _finder().profile()
         with database().read() as session:
             found = service.show_place(
                 session,
                 path_id(store_id),
                 offer_id=offer_id,
                 origin=origin,
-                profile=_finder().profile(),
+                profile=profile,
                 now=utcnow(),
                 formats=formats,
             )

@@ -22,6 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from geo_o2o.auth import service as auth
+from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.geo.bounds import Bounds
 from geo_o2o.ingest import osm
@@ -136,6 +137,14 @@ def api(method: str, address: str, key: str, body: Any = None, *, version: int =
     request = urllib.request.Request(address, data=None if body is None else json.dumps(body).encode(), headers=headers, method=method)
     with urllib.request.urlopen(request, timeout=20) as response:
         return json.load(response)
+
+
+@pytest.fixture
+def site_database(site: Site) -> Iterator[Database]:
+    """The database behind the site, to look at or to write to."""
+    found = Database(Settings(database_url=site.database_url))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 from geo_o2o.auth import service as auth
 from geo_o2o.checkins.tillcode import is_fresh, make_scan, parse_till_code, short_store
 from geo_o2o.client import Device, Position, Visitor
-from geo_o2o.config import Settings
 from geo_o2o.db import Database
 from geo_o2o.http import utcnow
 from geo_o2o.signers.totp import make_totp
@@ -23,13 +22,6 @@ from .conftest import Site, api, pictures, violations, weigh
 
 Open = Callable[..., Page]
 IN_CHARGE = "() => navigator.serviceWorker.ready.then(() => navigator.serviceWorker.controller || new Promise(done => navigator.serviceWorker.addEventListener('controllerchange', done)))"
-
-
-@pytest.fixture
-def database(site: Site) -> Iterator[Database]:
-    found = Database(Settings(database_url=site.database_url))
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -69,12 +61,12 @@ def level(site: Site, visit: dict[str, Any]) -> int:
 # --- the code ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_code_is_the_tills_own_and_of_this_moment(counter: Page, site: Site, database: Database) -> None:
+def test_the_code_is_the_tills_own_and_of_this_moment(counter: Page, site: Site, site_database: Database) -> None:
     text = counter.locator("#code").get_attribute("data-code") or ""
     code = parse_till_code(text)
     tills = api("GET", f"{site.base}/v1/stores/{site.cafe['id']}/tills", site.store)["items"]
     own = counter.evaluate("import('/static/counter/till.js').then(one => one.till.id)")
-    with database.read() as session:
+    with site_database.read() as session:
         public, secret = session.execute(sa.text("/* test */ SELECT public, totp_secret FROM tills WHERE id = :id"), {"id": own}).one()
     assert own in {one["till_id"] for one in tills}
     assert code.is_of(bytes(public))
@@ -155,18 +147,18 @@ def test_guests_wait_are_confirmed_and_refused(open_page: Open, site: Site, sche
     assert api("GET", f"{site.base}/v1/check-ins/{bad['id']}", site.store)["state"] == "voided"
 
 
-def test_the_same_code_twice_counts_once(counter: Page, site: Site, database: Database) -> None:
+def test_the_same_code_twice_counts_once(counter: Page, site: Site, site_database: Database) -> None:
     visit = guest(site)
     by_hand(counter, visit["scan"])
     expect(counter.locator("#said")).to_contain_text("is confirmed")
     by_hand(counter, visit["scan"])
     expect(counter.locator("#said")).to_contain_text("was scanned before")
-    assert receipts(database, visit) == 1
+    assert receipts(site_database, visit) == 1
 
 
-def receipts(database: Database, visit: dict[str, Any]) -> int:
+def receipts(site_database: Database, visit: dict[str, Any]) -> int:
     """How many receipts of a visit say that it was confirmed and are in force."""
-    with database.read() as session:
+    with site_database.read() as session:
         rows = session.execute(sa.text("/* test */ SELECT count(*) FROM receipts WHERE check_in_id = :id AND voided_at IS NULL"), {"id": visit["id"]})
         return int(rows.scalar_one())
 
@@ -205,7 +197,7 @@ def test_a_code_that_nobody_made_is_refused_by_the_service(open_page: Open, site
 # --- without a connection ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_confirmed_without_a_connection_is_sent_later_once_each(open_page: Open, site: Site, database: Database) -> None:
+def test_what_is_confirmed_without_a_connection_is_sent_later_once_each(open_page: Open, site: Site, site_database: Database) -> None:
     counter = open_counter(open_page, site, quiet=False, service_workers="allow")
     counter.evaluate(IN_CHARGE)
     counter.reload()
@@ -232,14 +224,14 @@ def test_what_is_confirmed_without_a_connection_is_sent_later_once_each(open_pag
     for visit in visits:
         expect(line(counter, visit)).to_contain_text("Confirmed")
         assert level(site, visit) == 3
-        assert receipts(database, visit) == 1
-    with database.read() as session:
+        assert receipts(site_database, visit) == 1
+    with site_database.read() as session:
         late = session.scalars(sa.text("/* test */ SELECT convert_from(decode(translate(split_part(confirmation, '.', 2), '-_', '+/') || repeat('=', (4 - length(split_part(confirmation, '.', 2)) % 4) % 4), 'base64'), 'UTF8')::jsonb ->> 'late' FROM check_in_evidence WHERE check_in_id = ANY(CAST(:ids AS uuid[]))"),
                                {"ids": [visit["id"] for visit in visits]}).all()  # fmt: skip
     assert late == ["true"] * 4
 
 
-def test_an_answer_that_is_lost_is_no_second_confirmation(open_page: Open, site: Site, database: Database) -> None:
+def test_an_answer_that_is_lost_is_no_second_confirmation(open_page: Open, site: Site, site_database: Database) -> None:
     """The confirmation arrives, and its answer does not: it is sent again, and counts once."""
     counter = open_counter(open_page, site, quiet=False, service_workers="block")
     visit, sent = guest(site), []
@@ -257,20 +249,20 @@ def test_an_answer_that_is_lost_is_no_second_confirmation(open_page: Open, site:
     expect(line(counter, visit)).to_contain_text("Confirmed", timeout=15_000)
     expect(counter.locator("#n-unsent")).to_have_text("0")
     assert len(sent) == 2
-    assert receipts(database, visit) == 1
+    assert receipts(site_database, visit) == 1
 
 
 # --- keys --------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_revoked_while_the_counter_is_open_loses_nothing(open_page: Open, site: Site, database: Database) -> None:
-    with database.write() as session:
+def test_a_key_that_is_revoked_while_the_counter_is_open_loses_nothing(open_page: Open, site: Site, site_database: Database) -> None:
+    with site_database.write() as session:
         merchant = auth.add_merchant(session, name="Kahvila Oy", now=utcnow())
         row, key = auth.create_key(session, role="store", name="", merchant=merchant, now=utcnow())
         prefix = row.prefix
     counter = open_counter(open_page, site, key=key, quiet=False)
     visit = guest(site)
-    with database.write() as session:
+    with site_database.write() as session:
         auth.revoke_key(session, prefix=prefix, now=utcnow())
     expect(counter.locator("#signin-why")).to_contain_text("This key was revoked", timeout=20_000)
     by_hand(counter, visit["scan"])
@@ -308,9 +300,9 @@ def test_a_wrong_key_is_told_so(open_page: Open, key: str) -> None:
     expect(page.locator("#key")).to_be_visible()
 
 
-def test_a_wrong_key_meanwhile_loses_no_confirmation(open_page: Open, site: Site, database: Database) -> None:
+def test_a_wrong_key_meanwhile_loses_no_confirmation(open_page: Open, site: Site, site_database: Database) -> None:
     """What waits is not given up because the key that was typed is a planner's or another merchant's."""
-    with database.write() as session:
+    with site_database.write() as session:
         other = auth.add_merchant(session, name="Another Oy", now=utcnow())
         foreign = auth.create_key(session, role="store", name="", merchant=other, now=utcnow())[1]
     counter = open_counter(open_page, site, quiet=False, service_workers="block")

@@ -1,5 +1,5 @@
 // The store's counter: a code that changes, guests who wait, and what this till has confirmed. The code needs no network.
-import { headers, json, Problem, useKey } from './api.js';
+import { json, Problem, send, useKey } from './api.js';
 import { drawCode, guestName, parseScan, readCodes } from './codes.js';
 import { $, element } from './dom.js';
 import { get, put, remove } from './kept.js';
@@ -11,7 +11,7 @@ import { canSignIn, passkeyBox, signInByPasskey } from './counter/passkeys.js';
 import { confirmScan, flush, queued } from './counter/queue.js';
 import { codeOf, digitsNow, enrolTill, forgetTill, hearClock, isOurKey, loadTill, now, revokedAt, stepNow, STEP_S, till } from './counter/till.js';
 
-const POLL_MS = 3_000, CHECK_TILL_MS = 60_000, SURE_MS = 6_000;
+const POLL_MS = 3_000, CHECK_TILL_MS = 60_000;
 let scanning = null, problem = null, opened = false;
 
 // --- sign in -----------------------------------------------------------------------------------------------------------------------------
@@ -216,21 +216,11 @@ async function taken(text) {
   else say(t('Guest {guest} is kept, and sent when there is a connection.', { guest }), 'wait');
 }
 
-async function refuseGuest(one, button) {
-  if (!button.dataset.sure) {
-    button.dataset.sure = 'yes';
-    button.textContent = t('Refuse for good?');
-    setTimeout(() => { delete button.dataset.sure; button.textContent = t('Refuse'); }, SURE_MS);
-    return;
-  }
-  button.disabled = true;
+async function refuseGuest(one) {
   try {
-    const answer = await fetch(`/v1/check-ins/${one.id}/void`, { method: 'POST', headers: { ...headers(), 'Content-Type': 'application/json' }, body: JSON.stringify({ reason: 'refused at the counter' }) });
-    if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
-    note(await answer.json());
+    note(await send('POST', `/v1/check-ins/${one.id}/void`, { reason: 'refused at the counter' }));
     say(t('Guest {guest} is refused.', { guest: guestName(one.id) }));
   } catch (failure) {
-    button.disabled = false;
     say(failure instanceof TypeError ? t('No connection: a refusal needs one.') : failure.message, 'bad');
   }
   await draw();

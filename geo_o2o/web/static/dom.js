@@ -13,3 +13,21 @@ export function save(blob, name) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
+
+const SURE_MS = 6_000;
+// What cannot be undone is asked twice, on the button itself; it answers no more until it is done.
+export function askTwice(button, again, act) {
+  const text = button.textContent;
+  let sure = 0;
+  const reset = () => { clearTimeout(sure); sure = 0; button.disabled = false; button.textContent = text; };
+  button.onclick = () => {
+    if (sure) {
+      clearTimeout(sure);
+      button.disabled = true;
+      return void act().finally(reset);
+    }
+    button.textContent = again;
+    sure = setTimeout(reset, SURE_MS);
+  };
+  return button;
+}

@@ -1,7 +1,8 @@
 // Who may do what: keys are made, replaced and revoked; the text of one is said once.
 import { json, send } from '../api.js';
 import { t } from '../words.js';
-import { $, day, element, fill, line, say, sayTrouble, sureButton } from './page.js';
+import { askTwice } from '../dom.js';
+import { $, day, element, fill, line, say, sayTrouble } from './page.js';
 
 export async function drawKeys() {
   const [{ items: merchants }, { items: keys }] = await Promise.all([json('/v1/merchants'), json('/v1/keys')]);
@@ -21,7 +22,7 @@ function keyLine(one) {
   if (!one.revoked_at) {
     const replace = element('button', { type: 'button', class: 'quiet', 'data-deed': 'replace', title: t('A new key for the same app or store: what the old one began stays theirs') }, t('Replace'));
     replace.onclick = () => make(`/v1/keys/${one.prefix}/replace`, {});
-    deeds.append(replace, sureButton(t('Revoke'), t('Revoke for good?'), 'revoke', () => revoke(one.prefix)));
+    deeds.append(replace, askTwice(element('button', { type: 'button', class: 'no', 'data-deed': 'revoke' }, t('Revoke')), t('Revoke for good?'), () => revoke(one.prefix)));
   }
   const state = one.revoked_at ? [t('revoked {day}', { day: day(one.revoked_at) }), 'state bad'] : [t('live'), 'state good'];
   return line([element('span', { class: 'num' }, one.prefix), one.role, [element('bdi', {}, one.merchant ?? '–'), 'name'], [element('bdi', {}, one.name), 'name'], day(one.created_at), state, [deeds, 'deeds']], { 'data-id': one.prefix });

@@ -47,24 +47,6 @@ export function fill(list, lines, said) {
   if (held) list.querySelector(`[data-id="${CSS.escape(held)}"] [data-deed="${name}"]`)?.focus();
 }
 
-const SURE_MS = 6_000;
-// What cannot be undone is asked twice, on the button itself.
-export function sureButton(text, again, deed, act) {
-  const button = element('button', { type: 'button', class: 'no', 'data-deed': deed }, text);
-  let sure = 0;
-  button.onclick = () => {
-    if (!sure) {
-      button.textContent = again;
-      sure = setTimeout(() => { sure = 0; button.textContent = text; }, SURE_MS);
-      return;
-    }
-    clearTimeout(sure);
-    button.disabled = true;
-    act().finally(() => { sure = 0; button.disabled = false; button.textContent = text; });
-  };
-  return button;
-}
-
 // Says how something ended, in a line of its own.
 export function say(id, text, { bad = false, lang = null } = {}) {
   $(id).textContent = text;
@@ -73,14 +55,4 @@ export function say(id, text, { bad = false, lang = null } = {}) {
 }
 export const sayTrouble = (id, failure) => failure instanceof TypeError ? say(id, t('The service does not answer.'), { bad: true }) : say(id, failure.message, { bad: true, lang: 'en' });
 
-// A template's icon is not at hand here; a warning has one of its own.
-export const alarm = () => {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('class', 'i');
-  svg.setAttribute('viewBox', '0 0 24 24');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(svg.namespaceURI, 'path');
-  path.setAttribute('d', 'm21.73 18-8-14a2 2 0 0 0-3.48 0l-8 14A2 2 0 0 0 4 21h16a2 2 0 0 0 1.73-3M12 9v4M12 17h.01');
-  svg.append(path);
-  return svg;
-};
+export const alarm = () => $('alarm').content.cloneNode(true);

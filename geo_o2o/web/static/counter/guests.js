@@ -1,6 +1,6 @@
 // Who waits, and what became of the others: the lists of the counter.
 import { guestName } from '../codes.js';
-import { $, element } from '../dom.js';
+import { $, askTwice, element } from '../dom.js';
 import { locale, t } from '../words.js';
 import { CONFIRMED, REDEEMED, today } from './day.js';
 import { queued } from './queue.js';
@@ -48,7 +48,7 @@ function guestLine(one, { onConfirm, onRefuse }) {
   const refuse = element('button', { type: 'button', class: 'no', 'aria-label': t('Refuse guest {guest}', { guest: guestName(one.id) }) }, t('Refuse'));
   const yes = element('button', { type: 'button', class: 'yes', 'aria-label': t('Confirm guest {guest}', { guest: guestName(one.id) }) }, t('Confirm'));
   yes.onclick = () => onConfirm(one);
-  refuse.onclick = () => onRefuse(one, refuse);
+  askTwice(refuse, t('Refuse for good?'), () => onRefuse(one));
   return element('li', { 'data-id': one.id }, element('span', { class: 'who' }, element('b', {}, t('Guest {guest}', { guest: guestName(one.id) })), element('span', {}, `${shown} · ${time(one.checked_in_at)} · ${t('{distance} away', { distance: away })}`)), refuse, yes);
 }
 

@@ -1,9 +1,8 @@
 // Staff sign in with what their device has: a passkey is made by whoever is signed in, and gives a key that ends by itself.
 import { json, Problem, send } from '../api.js';
-import { $, element } from '../dom.js';
+import { $, askTwice, element } from '../dom.js';
 import { locale, t } from '../words.js';
 
-const SURE_MS = 6_000;
 // Browsers keep passkeys for names, and those that cannot read the service's options have none either.
 export const canSignIn = Boolean(window.PublicKeyCredential?.parseRequestOptionsFromJSON) && isSecureContext && !/^[\d.]+$|^\[/.test(location.hostname);
 
@@ -45,19 +44,7 @@ async function draw() {
 const day = at => new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }).format(new Date(at));
 
 function passkeyLine(one) {
-  const revoke = element('button', { type: 'button', class: 'no' }, t('Revoke'));
-  let sure = 0;
-  revoke.onclick = async () => {
-    if (!sure) {
-      revoke.textContent = t('Revoke for good?');
-      sure = setTimeout(() => { sure = 0; revoke.textContent = t('Revoke'); }, SURE_MS);
-      return;
-    }
-    clearTimeout(sure);
-    sure = 0;
-    revoke.textContent = t('Revoke');
-    await send('POST', `/v1/passkeys/${one.id}/revoke`).then(draw).catch(tell);
-  };
+  const revoke = askTwice(element('button', { type: 'button', class: 'no' }, t('Revoke')), t('Revoke for good?'), () => send('POST', `/v1/passkeys/${one.id}/revoke`).then(draw).catch(tell));
   return element('li', { 'data-id': one.id }, element('b', {}, element('bdi', {}, one.name || day(one.created_at))), element('span', { class: 'hint' }, one.used_at ? t('used {day}', { day: day(one.used_at) }) : t('never used')), revoke);
 }
 

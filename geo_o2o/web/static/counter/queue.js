@@ -1,5 +1,5 @@
 // What this till has confirmed, kept before it is sent: none is lost with the network or the page, and none counts twice.
-import { headers, Problem } from '../api.js';
+import { send } from '../api.js';
 import { all, get, put, remove } from '../kept.js';
 import { confirmation, isOurKey, now, till } from './till.js';
 
@@ -41,12 +41,15 @@ export const flush = () => navigator.locks.request('geo_o2o.queue', async () => 
 async function sent(one) {
   // By the till that saw the visitor, and by no other.
   if (!one.late && one.till === till.id && now() - one.at_ms > LATE_MS) one = await put('queue', { ...one, late: true, text: await confirmation(one.claimHash, one.at_ms, true) });
-  const answer = await fetch(`/v1/check-ins/${one.id}/confirmations`, { method: 'POST', headers: { ...headers(), 'Content-Type': 'application/json' }, body: JSON.stringify({ confirmation: one.text }) });
-  if (answer.ok) return { ...one, state: 'sent' };
-  const problem = new Problem(answer.status, await answer.json().catch(() => null));
-  // Ours of before, of which no answer came.
-  if (problem.code === 'already_confirmed') return { ...one, state: 'sent' };
-  // With the key of another store nothing is found, and that says nothing of the visitor.
-  if (!FINAL.has(problem.code) && !(answer.status === 404 && await isOurKey())) throw problem;
-  return { ...one, state: 'failed', code: problem.code };
+  try {
+    await send('POST', `/v1/check-ins/${one.id}/confirmations`, { confirmation: one.text });
+  } catch (failure) {
+    // Already confirmed: ours of before, of which no answer came.
+    if (failure.code !== 'already_confirmed') {
+      // With the key of another store nothing is found, and that says nothing of the visitor.
+      if (!FINAL.has(failure.code) && !(failure.status === 404 && await isOurKey())) throw failure;
+      return { ...one, state: 'failed', code: failure.code };
+    }
+  }
+  return { ...one, state: 'sent' };
 }

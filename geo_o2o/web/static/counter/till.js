@@ -1,6 +1,6 @@
 // This browser as a store's till: an Ed25519 key that never leaves it, the codes that it shows, and what it says of visitors.
 // Source: docs/visits.md; RFC 6238 for the six digits.
-import { headers, json, Problem } from '../api.js';
+import { headers, json, send } from '../api.js';
 import { tillCode } from '../codes.js';
 import { get, put, remove } from '../kept.js';
 import { ed25519Thumbprint, canonical } from '../verify/jws.js';
@@ -39,10 +39,13 @@ export async function enrolTill(store, name) {
     const raw = new Uint8Array(await crypto.subtle.exportKey('raw', publicKey));
     till = await put('keys', { key: privateKey, id: await ed25519Thumbprint(raw), jwk: { kty: 'OKP', crv: 'Ed25519', x: toBase64url(raw) }, store, digits: null, enrolled: false }, 'till');
   }
-  const answer = await fetch(`/v1/stores/${store.id}/tills`, { method: 'POST', headers: { ...headers(), 'Content-Type': 'application/json' }, body: JSON.stringify({ jwk: till.jwk, name }) });
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok && body?.code !== 'till_enrolled_already') throw new Problem(answer.status, body);
-  till = await put('keys', { ...till, store, digits: body.totp ? await digitsKey(body.totp) : null, enrolled: true }, 'till');
+  let made = {};
+  try {
+    made = await send('POST', `/v1/stores/${store.id}/tills`, { jwk: till.jwk, name });
+  } catch (failure) {
+    if (failure.code !== 'till_enrolled_already') throw failure;
+  }
+  till = await put('keys', { ...till, store, digits: made.totp ? await digitsKey(made.totp) : null, enrolled: true }, 'till');
   return till;
 }
 
